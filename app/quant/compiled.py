@@ -1,0 +1,34 @@
+"""How this room compiles a kernel: numba, cached on disk where a cache can be written, in memory where not."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_uncached: list[str] = []
+
+
+def kernel(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
+    """Compile ``function`` with numba: error_model="numpy", nogil, cached on disk.
+
+    numba refuses ``cache=True`` outright where it finds no writable directory; the kernel is then compiled in
+    memory and its name listed in :func:`uncached_kernels`, so that a process can say so once in its log.
+    Extra ``options`` go to ``numba.njit``.
+    """
+
+    def compile_one(f: F) -> F:
+        settings: dict[str, Any] = {"error_model": "numpy", "nogil": True, **options}
+        try:
+            return cast(F, njit(cache=True, **settings)(f))
+        except RuntimeError:
+            _uncached.append(f.__qualname__)
+            return cast(F, njit(**settings)(f))
+
+    return compile_one if function is None else compile_one(function)
+
+
+def uncached_kernels() -> tuple[str, ...]:
+    """Return the names of the kernels that have no disk cache in this process."""
+    return tuple(_uncached)

@@ -1,0 +1,165 @@
+"""The published surface as it is stored and sent: wire.md's JSON, one struct a level, units beside the numbers.
+
+A worker writes it once; its bytes are what history keeps, what subscribers get and what the API evaluates from.
+The envelope's fields (version, prev_version, calibrated_at, age_ms, stale) are added when it leaves the service.
+"""
+
+from typing import Any
+
+import msgspec
+
+UNITS: dict[str, str] = {
+    "vol": "decimal, ACT/365",
+    "log_moneyness": "ln(strike/forward)",
+    "total_variance": "vol^2 * t",
+    "t": "years, ACT/365 from as_of to expiry",
+    "rate": "decimal, continuously compounded, ACT/365",
+}
+
+
+class WorstQuote(msgspec.Struct, frozen=True):
+    """The quote the model misses by most, vols as decimals."""
+
+    strike: float
+    bid_vol: float
+    ask_vol: float
+    model_vol: float
+
+
+class FitQuality(msgspec.Struct, frozen=True):
+    """Model vol against the mid of bid and ask vol over the two-sided quotes used, unweighted, decimals."""
+
+    rmse_vol: float
+    max_error_vol: float
+    inside_spread: float
+    worst: WorstQuote | None
+
+
+class SliceDocument(msgspec.Struct, frozen=True):
+    """One expiry. Without a curve ``parameters`` and ``fit`` are null and ``reason`` says why."""
+
+    expiry: str
+    t: float
+    forward: float | None
+    forward_sd: float | None
+    discount_factor: float | None
+    status: str
+    reason: str | None
+    parameters: dict[str, Any] | None
+    quotes_used: int
+    quotes_dropped: dict[str, int]
+    fit: FitQuality | None
+
+
+class SurfaceQuality(msgspec.Struct, frozen=True):
+    """The same over all slices."""
+
+    rmse_vol: float
+    max_error_vol: float
+    inside_spread: float
+    quotes_used: int
+    quotes_dropped: dict[str, int]
+
+
+class PlaceDocument(msgspec.Struct, frozen=True):
+    """Where a margin is smallest."""
+
+    expiry: str
+    log_moneyness: float
+    value: float
+
+
+class CertificateDocument(msgspec.Struct, frozen=True):
+    """What is proven: see app/quant/certificate.py."""
+
+    arbitrage_free: bool
+    method: str
+    min_butterfly_g: float
+    min_calendar_gap: float | None
+    max_wing_slope: float
+    worst: dict[str, PlaceDocument]
+    failures: list[str]
+
+
+class NodeDrift(msgspec.Struct, frozen=True):
+    """Change of vol at a fixed tenor and delta since the previous surface."""
+
+    tenor_days: float
+    delta: str
+    vol_change: float
+
+
+class ParameterDrift(msgspec.Struct, frozen=True):
+    """Change of one parameter in the tenor bucket, root mean square over its expiries."""
+
+    tenor: str
+    parameter: str
+    change: float
+
+
+class TenorDrift(msgspec.Struct, frozen=True):
+    """Root mean square change of vol over the nodes of a tenor bucket."""
+
+    tenor: str
+    vol_rms: float
+
+
+class DriftDocument(msgspec.Struct, frozen=True):
+    """Distance to the previous surface; ``vol_rms`` is null where there is none."""
+
+    vol_rms: float | None
+    per_node: list[NodeDrift]
+    per_tenor: list[TenorDrift]
+    per_parameter: list[ParameterDrift]
+
+
+class VolGrid(msgspec.Struct, frozen=True):
+    """Model-free vols: ``vol[i][j]`` at tenor_days[i], delta[j]; null beyond the expiries."""
+
+    tenor_days: list[float]
+    delta: list[str]
+    vol: list[list[float | None]]
+
+
+class SurfaceDocument(msgspec.Struct, frozen=True):
+    """A calibrated surface, the same bytes for the same chain, previous surface and code."""
+
+    underlying: str
+    as_of: str
+    sequence: int
+    source: str
+    venue: str
+    premium: str
+    status: str
+    reason: str | None
+    model: str
+    units: dict[str, str]
+    slices: list[SliceDocument]
+    fit: SurfaceQuality
+    certificate: CertificateDocument
+    drift: DriftDocument
+    vol_grid: VolGrid
+
+
+class SurfaceMessage(SurfaceDocument, frozen=True):
+    """A surface as GET and the stream send it: the document and its envelope."""
+
+    version: str
+    prev_version: str
+    calibrated_at: str
+    age_ms: int
+    stale: bool
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(SurfaceDocument).decode
+
+
+def encode_document(document: SurfaceDocument) -> bytes:
+    """Return the document's JSON bytes; floats in shortest round-trip form, so decoding gives the same numbers."""
+    return _encode(document)
+
+
+def decode_document(data: bytes) -> SurfaceDocument:
+    """Return the document that was encoded. Raises msgspec.ValidationError for anything else."""
+    return _decode(data)
