@@ -27,8 +27,8 @@ class Place:
 class Certificate:
     """The outcome of checking a surface from its published numbers.
 
-    ``min_butterfly_g`` is the smallest value of Durrleman's g over slices and strikes; ``min_calendar_gap`` the smallest
-    w_later(k)/w_earlier(k) - 1 over neighbours (None: a single slice); ``max_wing_slope`` the largest |dw/dk| at
+    ``min_butterfly_g`` is the smallest value of Durrleman's g over slices and strikes; ``min_calendar_gap`` the
+    smallest w_later(k)/w_earlier(k) - 1 over neighbours (None: a single slice); ``max_wing_slope`` the largest |w'| at
     infinity (Lee: at most 2). ``worst`` names their places under the keys ``butterfly``, ``calendar``, ``wing``.
     ``failures`` are sentences; empty exactly when ``arbitrage_free``.
     """

@@ -96,7 +96,7 @@ class SviCurve:
 
 def svi_curve(parameters: Mapping[str, Any]) -> SviCurve:
     """Return the curve that :meth:`SviCurve.parameters` described. Raises InvalidParameters outside the domain."""
-    raw = tuple(float(parameters[name]) for name in ("a", "b", "rho", "m", "sigma"))
+    a, b, rho, m, sigma = (float(parameters[name]) for name in ("a", "b", "rho", "m", "sigma"))
     spline = parameters.get("spline")
     residual = None
     if spline is not None:
@@ -106,7 +106,7 @@ def svi_curve(parameters: Mapping[str, Any]) -> SviCurve:
             first=int(spline["first"]),
             coefficients=tuple(float(c) for c in spline["coefficients"]),
         )
-    return SviCurve(*raw, spline=residual)
+    return SviCurve(a, b, rho, m, sigma, residual)
 
 
 def residual_derivatives(spline: SplineResidual, k: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -123,7 +123,10 @@ def residual_derivatives(spline: SplineResidual, k: FloatArray) -> tuple[FloatAr
 
 
 def cubic_b_spline(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the centred cubic B-spline and its two derivatives: 2/3 - u^2 + |u|^3/2 within 1, (2 - |u|)^3/6 within 2."""
+    """Return the centred cubic B-spline and its two derivatives.
+
+    2/3 - u^2 + |u|^3/2 within 1, (2 - |u|)^3/6 from there to 2, zero beyond.
+    """
     a = np.abs(u)
     s = np.sign(u)
     outer = np.maximum(2.0 - a, 0.0)
