@@ -21,7 +21,14 @@ class InvalidParameters(QuantError):
 
 
 class InvalidQuery(QuantError):
-    """A question a surface cannot be asked: no such expiry, a delta outside (0, 1), ..."""
+    """A question a surface cannot be asked: a point with two strikes, a delta outside (-1, 1), ...
+
+    ``pointer`` is a JSON pointer into the request, when it is known.
+    """
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer
 
 
 class UnknownModel(QuantError):

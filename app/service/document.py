@@ -62,10 +62,10 @@ class SurfaceQuality(msgspec.Struct, frozen=True):
 
 
 class PlaceDocument(msgspec.Struct, frozen=True):
-    """Where a margin is smallest."""
+    """Where a margin is smallest; log_moneyness is null where that is a wing's limit at infinity."""
 
     expiry: str
-    log_moneyness: float
+    log_moneyness: float | None
     value: float
 
 

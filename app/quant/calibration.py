@@ -1,0 +1,134 @@
+"""A chain becomes a surface: read smiles, fit, certify, report. The one pure call a worker makes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from app.quant.arbitrage import certify
+from app.quant.arrays import FloatArray
+from app.quant.certificate import Certificate
+from app.quant.chain import OptionChain
+from app.quant.drift import NO_DRIFT, Drift, drift_between
+from app.quant.errors import QuantError, UnknownModel
+from app.quant.models import DEFAULT_MODEL, MODELS
+from app.quant.models.base import FitOptions, FitStatus, SurfaceModel, SurfaceSolution
+from app.quant.nodes import node_vols
+from app.quant.report import FitReport, report_fit
+from app.quant.smile import ChainSmiles, ExcludedExpiry, ExpiryStatus, Smile, read_smiles
+from app.quant.surface import SurfaceSlice, VolSurface
+
+FALLBACK_MODELS: Final = ("svi", "essvi")
+"""Tried in this order when a fit cannot be certified: fewer parameters, then arbitrage-free by construction."""
+
+
+class SurfaceStatus(StrEnum):
+    """Whether a fit may be published."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    """Publishable, with a reason: a fallback model, or a model that promises no absence of arbitrage."""
+    REJECTED = "rejected"
+    """Not publishable: no candidate could be certified. The last good surface stays."""
+
+
+class NoSmile(QuantError):
+    """No expiry of the chain has enough usable quotes; ``excluded`` says why, expiry by expiry."""
+
+    def __init__(self, message: str, excluded: tuple[ExcludedExpiry, ...]) -> None:
+        super().__init__(message)
+        self.excluded = excluded
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceFit:
+    """A fitted surface and everything that is published about it."""
+
+    surface: VolSurface
+    status: SurfaceStatus
+    reason: str | None
+    certificate: Certificate
+    report: FitReport
+    drift: Drift
+    nodes: FloatArray
+    solution: SurfaceSolution
+
+
+def calibrate_surface(
+    chain: OptionChain,
+    *,
+    model: str = DEFAULT_MODEL,
+    previous: VolSurface | None = None,
+    options: FitOptions | None = None,
+) -> SurfaceFit:
+    """Fit all expiries of ``chain`` jointly and certify the published numbers.
+
+    ``previous`` gives the warm start and the temporal prior. A candidate that is not proven free of arbitrage is
+    followed by FALLBACK_MODELS; when none is proven the fit comes back REJECTED. Models that promise no absence of
+    arbitrage are published DEGRADED with what the certificate found.
+
+    Raises UnknownModel, and NoSmile when no expiry has enough quotes.
+    """
+    if model not in MODELS:
+        raise UnknownModel(f"model {model!r} is not one of {', '.join(sorted(MODELS))}")
+    asked = MODELS[model]
+    read = read_smiles(chain, min_quotes=asked.min_quotes)
+    if not read.smiles:
+        raise NoSmile(_why_no_smile(chain, read), read.excluded)
+    refusals: list[str] = []
+    for candidate in _candidates(asked):
+        solution = candidate.fit(read.smiles, previous.states if previous else (), options or FitOptions())
+        surface = _surface(chain, candidate, read.smiles, solution)
+        certificate = certify(surface.states)
+        if certificate.arbitrage_free or not asked.arbitrage_free:
+            break
+        refusals.append(f"{candidate.name}: {certificate.failures[0]}")
+    status, reason = _judge(asked, candidate, solution, certificate, refusals)
+    nodes = node_vols(surface)
+    drift = drift_between(previous, node_vols(previous), surface, nodes) if previous else NO_DRIFT
+    report = report_fit(read.smiles, surface.slices, read.excluded, chain.unplaced)
+    return SurfaceFit(surface, status, reason, certificate, report, drift, nodes, solution)
+
+
+def _candidates(asked: SurfaceModel) -> Iterator[SurfaceModel]:
+    yield asked
+    if asked.arbitrage_free:
+        yield from (MODELS[name] for name in FALLBACK_MODELS if name != asked.name)
+
+
+def _surface(
+    chain: OptionChain, model: SurfaceModel, smiles: tuple[Smile, ...], solution: SurfaceSolution
+) -> VolSurface:
+    slices = tuple(
+        SurfaceSlice(s.expiry_ms, s.t, s.forward, s.forward_sd, s.discount_factor, curve)
+        for s, curve in zip(smiles, solution.curves, strict=True)
+    )
+    return VolSurface(chain.underlying, chain.as_of_ms, model.name, slices)
+
+
+def _judge(
+    asked: SurfaceModel,
+    used: SurfaceModel,
+    solution: SurfaceSolution,
+    certificate: Certificate,
+    refusals: list[str],
+) -> tuple[SurfaceStatus, str | None]:
+    if not asked.arbitrage_free:
+        if certificate.arbitrage_free:
+            return SurfaceStatus.DEGRADED, f"model {asked.name} promises no absence of arbitrage; none was found"
+        return SurfaceStatus.DEGRADED, f"model {asked.name} has arbitrage: {certificate.failures[0]}"
+    if not certificate.arbitrage_free:
+        return SurfaceStatus.REJECTED, "no candidate was proven free of arbitrage: " + "; ".join(refusals)
+    if refusals:
+        return SurfaceStatus.DEGRADED, f"fell back to {used.name}: " + "; ".join(refusals)
+    if solution.status is FitStatus.FALLBACK:
+        return SurfaceStatus.DEGRADED, solution.status.value
+    return SurfaceStatus.OK, None
+
+
+def _why_no_smile(chain: OptionChain, read: ChainSmiles) -> str:
+    expired = sum(1 for e in read.excluded if e.status is ExpiryStatus.EXPIRED)
+    return (
+        f"none of {len(chain.expiries)} expiries has enough usable quotes for a smile"
+        f" ({expired} expired, {len(read.excluded) - expired} others excluded)"
+    )

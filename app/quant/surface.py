@@ -1,0 +1,96 @@
+"""A calibrated surface: what it answers at any strike and maturity, and how forwards run between expiries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray
+from app.quant.black import strike_from_delta
+from app.quant.errors import InvalidQuery
+from app.quant.interpolation import Position, interpolated_variance
+from app.quant.models.base import SliceState, SmileCurve
+
+SAME_MATURITY_YEARS: Final = 1e-10
+"""Two maturities closer than this (3 ms) are one: below the clock's resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceSlice:
+    """One expiry of a surface; t in years at the surface's ``as_of_ms``, forward in quote currency."""
+
+    expiry_ms: int
+    t: float
+    forward: float
+    forward_sd: float
+    discount_factor: float
+    curve: SmileCurve
+
+    @property
+    def state(self) -> SliceState:
+        """Expiry, t and curve: what certificate, interpolation and warm starts need."""
+        return SliceState(self.expiry_ms, self.t, self.curve)
+
+
+@dataclass(frozen=True)
+class VolSurface:
+    """Slices of one underlying, expiries ascending, at least one. Raises InvalidQuery when built empty."""
+
+    underlying: str
+    as_of_ms: int
+    model: str
+    slices: tuple[SurfaceSlice, ...]
+
+    def __post_init__(self) -> None:
+        if not self.slices:
+            raise InvalidQuery(f"surface of {self.underlying} has no slice: there is nothing to ask")
+
+    @cached_property
+    def states(self) -> tuple[SliceState, ...]:
+        """The slices as the pure functions take them."""
+        return tuple(s.state for s in self.slices)
+
+    @cached_property
+    def maturities(self) -> FloatArray:
+        """Maturities of the slices in years, ascending."""
+        return np.array([s.t for s in self.slices])
+
+    def total_variance(self, k: FloatArray, t: float) -> tuple[FloatArray, Position]:
+        """Return w(k, t) and where t lies; free of arbitrage between and beyond expiries (interpolation.py)."""
+        return interpolated_variance(k, t, self.states)
+
+    def vol(self, k: FloatArray, t: float) -> FloatArray:
+        """Return implied vols at log-moneyness ``k`` and maturity ``t`` > 0."""
+        w, _ = self.total_variance(k, t)
+        return np.sqrt(w / t)
+
+    def forward(self, t: float) -> float:
+        """Return the forward for ``t``: ln F linear in t between expiries (constant carry), flat outside them."""
+        logs = np.log([s.forward for s in self.slices])
+        return float(np.exp(np.interp(t, self.maturities, logs)))
+
+    def discount_factor(self, t: float) -> float:
+        """Return D(t): ln D linear in t between (0, 0) and the expiries, the last rate kept beyond them."""
+        logs = np.log([1.0, *(s.discount_factor for s in self.slices)])
+        times = np.array([0.0, *self.maturities])
+        if t > times[-1]:
+            return float(np.exp(logs[-1] * t / times[-1]))
+        return float(np.exp(np.interp(t, times, logs)))
+
+    def covers(self, t: float) -> bool:
+        """Return True where ``t`` lies within the calibrated expiries."""
+        first, last = self.maturities[0], self.maturities[-1]
+        return bool(first - SAME_MATURITY_YEARS <= t <= last + SAME_MATURITY_YEARS)
+
+    def strikes_at_delta(
+        self, delta: FloatArray, t: float, is_call: Sequence[bool], *, net: bool = False
+    ) -> FloatArray:
+        """Return strikes whose own smile vol gives them ``delta`` (signed: puts negative); NaN where none does."""
+        forward = self.forward(t)
+
+        def vol_of_strike(strike: FloatArray) -> FloatArray:
+            return self.vol(np.log(strike / forward), t)
+
+        return strike_from_delta(forward, vol_of_strike, t, delta, np.asarray(is_call), net=net)

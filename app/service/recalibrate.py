@@ -1,0 +1,74 @@
+"""What a worker does with a claimed chain: decode, calibrate, publish or say why not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus, calibrate_surface
+from app.quant.chain import OptionChain
+from app.quant.models.base import FitOptions, FitStatus
+from app.quant.surface import VolSurface
+from app.service.document import decode_document, encode_document
+from app.service.evaluate import surface_of
+from app.service.ports import Claim, CorruptPayload
+from app.service.publish import document_of
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPolicy:
+    """Which model is fitted, by underlying, and how."""
+
+    model: str
+    model_by_underlying: tuple[tuple[str, str], ...] = ()
+    options: FitOptions = field(default_factory=FitOptions)
+
+    def model_for(self, underlying: str) -> str:
+        """Return the model of ``underlying``."""
+        return dict(self.model_by_underlying).get(underlying, self.model)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A surface to commit; ``outcome`` labels the metric: ok, degraded or fallback."""
+
+    document: bytes
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """No surface, and the sentence that says why; ``outcome``: no_smile, rejected or corrupt."""
+
+    reason: str
+    outcome: str
+
+
+def recalibrate(
+    claim: Claim, *, decode_chain: Callable[[bytes], OptionChain], policy: CalibrationPolicy
+) -> Fitted | Unfit:
+    """Calibrate the claimed chain, warm from the surface it will replace."""
+    try:
+        chain = decode_chain(claim.chain)
+    except CorruptPayload as corrupt:
+        return Unfit(f"stored chain cannot be read: {corrupt}", "corrupt")
+    try:
+        fit = calibrate_surface(
+            chain,
+            model=policy.model_for(chain.underlying),
+            previous=_previous_surface(claim),
+            options=policy.options,
+        )
+    except NoSmile as nothing:
+        return Unfit(str(nothing), "no_smile")
+    if fit.status is SurfaceStatus.REJECTED:
+        return Unfit(fit.reason or "rejected", "rejected")
+    return Fitted(encode_document(document_of(fit, chain)), _outcome(fit))
+
+
+def _previous_surface(claim: Claim) -> VolSurface | None:
+    return surface_of(decode_document(claim.previous.document)) if claim.previous else None
+
+
+def _outcome(fit: SurfaceFit) -> str:
+    if fit.solution.status is FitStatus.FALLBACK:
+        return "fallback"
+    return fit.status.value
