@@ -1,13 +1,21 @@
 """How this room compiles a kernel: numba, cached on disk where a cache can be written, in memory where not."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _uncached: list[str] = []
+
+
+@overload
+def kernel(function: F, /) -> F: ...
+
+
+@overload
+def kernel(*, fastmath: bool | set[str] = ..., **options: Any) -> Callable[[F], F]: ...
 
 
 def kernel(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
