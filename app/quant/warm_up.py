@@ -42,7 +42,7 @@ def warm_up() -> None:
 
 
 def known_chain() -> OptionChain:
-    """Return an inverse-option chain priced from a fixed smile: 4 expiries of 21 strikes, a tick of spread each side."""
+    """Return an inverse-option chain priced from a fixed smile: 4 expiries of 21 strikes, a tick of spread a side."""
     return OptionChain(
         underlying="WARM-UP",
         venue="native",

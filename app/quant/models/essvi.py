@@ -1,0 +1,210 @@
+"""eSSVI for all expiries at once by a log-barrier Gauss-Newton that never leaves the arbitrage-free set.
+
+Coordinates x = (theta_i, psi_i, e_i), e = rho psi, in which the conditions are linear or nearly so, with
+q = (1 + CALENDAR_MARGIN): since w is homogeneous of degree one in (theta, psi, e), the calendar conditions between
+q times slice i-1 and slice i prove w_i >= q w_{i-1} on the whole line.
+
+    calendar    theta_i > q theta_{i-1},  psi_i - q psi_{i-1} > |e_i - q e_{i-1}|,  psi / theta falling
+    butterfly   psi_i > |e_i|,  psi_i + |e_i| < 4,  psi_i (psi_i + |e_i|) < 4 theta_i (Gatheral, Jacquier 2014, thm 4.2)
+
+Sources: Hendriks and Martini 2019; Pasquazzi 2023 for the calendar conditions; Mingone 2022.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray
+from app.quant.models.base import FitOptions, FitStatus, SliceState, SurfaceSolution
+from app.quant.models.essvi_curve import EssviCurve, essvi_curve
+from app.quant.smile import Smile
+
+CALENDAR_MARGIN: Final = 1e-4
+"""Relative gap kept between neighbouring slices, far above rounding, far below a quote's noise."""
+BUTTERFLY_MARGIN: Final = 1e-3
+"""Relative slack kept in the butterfly conditions, for the same reason."""
+PUBLISHED_DIGITS: Final = 12
+"""Significant digits of a published parameter: 1e-12 is below every margin and every quote."""
+PRIOR_NODES: Final = np.linspace(-1.5, 1.5, 9)
+"""Where the previous smile is remembered, in standard deviations at the money."""
+
+_START_SPREAD: Final = 6
+"""Start variances rise by q^6 an expiry: enough for every calendar condition of the start to be strict."""
+_FIRST_BARRIER: Final = 0.1
+_BARRIER_DECAY: Final = 0.15
+_LAST_BARRIER: Final = 1e-7
+"""Barrier weights, relative to the objective a constraint."""
+_NEWTON_STEPS: Final = 12
+_SUFFICIENT_DECREASE: Final = 1e-4
+_DAMPING: Final = 1e-9
+
+
+class Essvi:
+    """eSSVI surface model: three parameters an expiry, certified by construction, steady with few quotes."""
+
+    name = "essvi"
+    arbitrage_free = True
+    min_quotes = 5
+
+    def fit(self, smiles: Sequence[Smile], previous: Sequence[SliceState], options: FitOptions) -> SurfaceSolution:
+        """Fit by noise-weighted least squares in vol; ``previous`` enters as pseudo-quotes at its own vols."""
+        quotes = _Quotes(smiles, previous, options.prior_strength)
+        x = _strictly_feasible_start(smiles)
+        x, objective, iterations, converged = _barrier_path(x, quotes)
+        return SurfaceSolution(
+            curves=tuple(_published(row) for row in x.reshape(-1, 3)),
+            status=FitStatus.CONVERGED if converged else FitStatus.MAX_ITERATIONS,
+            iterations=iterations,
+            objective=objective,
+            warm=False,
+        )
+
+    def curve(self, parameters: Mapping[str, Any], *, t: float, forward: float) -> EssviCurve:  # noqa: ARG002
+        """Return the published slice."""
+        return essvi_curve(parameters)
+
+
+class _Quotes:
+    """Targets of all slices in one run of arrays: w at k, and 1 / (noise in w)."""
+
+    def __init__(self, smiles: Sequence[Smile], previous: Sequence[SliceState], prior_strength: float) -> None:
+        known = {state.expiry_ms: state for state in previous}
+        k, target, weight, row = [], [], [], []
+        for i, smile in enumerate(smiles):
+            slope = 2.0 * smile.mid_vol * smile.t
+            k.append(smile.k)
+            target.append(smile.mid_vol**2 * smile.t)
+            weight.append(1.0 / (slope * smile.noise))
+            row.append(np.full(len(smile), i))
+            state = known.get(smile.expiry_ms)
+            if state is None or prior_strength <= 0.0:
+                continue
+            at_money = np.sqrt(state.curve.total_variance(np.zeros(1))[0])
+            nodes = PRIOR_NODES * at_money
+            remembered = state.curve.total_variance(nodes) * (smile.t / state.t)
+            share = np.sqrt(prior_strength * len(smile) / nodes.shape[0])
+            k.append(nodes)
+            target.append(remembered)
+            weight.append(share / (2.0 * np.sqrt(remembered * smile.t) * np.median(smile.noise)))
+            row.append(np.full(nodes.shape[0], i))
+        self.k = np.concatenate(k)
+        self.target = np.concatenate(target)
+        self.weight = np.concatenate(weight)
+        self.row = np.concatenate(row)
+
+    def objective(self, x: FloatArray) -> float:
+        """Return half the sum of squared weighted residuals."""
+        theta, psi, e = x.reshape(-1, 3)[self.row].T
+        root = np.sqrt((psi * self.k) ** 2 + 2.0 * theta * e * self.k + theta * theta)
+        residual = (0.5 * (theta + e * self.k + root) - self.target) * self.weight
+        return 0.5 * float(residual @ residual)
+
+    def normal_equations(self, x: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Return objective, gradient and Gauss-Newton Hessian (block diagonal, dense storage) in x."""
+        theta, psi, e = x.reshape(-1, 3)[self.row].T
+        k, weight = self.k, self.weight
+        root = np.sqrt((psi * k) ** 2 + 2.0 * theta * e * k + theta * theta)
+        residual = (0.5 * (theta + e * k + root) - self.target) * weight
+        tilt = (theta + e * k) / root
+        jacobian = np.stack([0.5 * (1.0 + tilt), 0.5 * psi * k * k / root, 0.5 * k * (1.0 + theta / root)]) * weight
+        n = x.shape[0] // 3
+        gradient = np.zeros((n, 3))
+        hessian = np.zeros((n, 3, n, 3))
+        for i in range(n):
+            rows = self.row == i
+            block = jacobian[:, rows]
+            gradient[i] = block @ residual[rows]
+            hessian[i, :, i, :] = block @ block.T
+        return 0.5 * float(residual @ residual), gradient.ravel(), hessian.reshape(3 * n, 3 * n)
+
+
+def constraints(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the values c(x) (feasible where all > 0) and their Jacobian, shapes (m,) and (m, 3n)."""
+    n = x.shape[0] // 3
+    theta, psi, e = x.reshape(n, 3).T
+    unit = np.eye(3 * n).reshape(n, 3, 3 * n)
+    d_theta, d_psi, d_e = unit[:, 0], unit[:, 1], unit[:, 2]
+    values, gradients = [theta], [d_theta]
+    for sign in (1.0, -1.0):
+        wing, d_wing = psi + sign * e, d_psi + sign * d_e
+        values += [wing, 4.0 * (1.0 - BUTTERFLY_MARGIN) - wing]
+        gradients += [d_wing, -d_wing]
+        values.append(4.0 * (1.0 - BUTTERFLY_MARGIN) * theta - psi * wing)
+        gradients.append(4.0 * (1.0 - BUTTERFLY_MARGIN) * d_theta - wing[:, None] * d_psi - psi[:, None] * d_wing)
+    if n > 1:
+        q = 1.0 + CALENDAR_MARGIN
+        values += [theta[1:] - q * theta[:-1], psi[:-1] * theta[1:] - psi[1:] * theta[:-1]]
+        gradients += [
+            d_theta[1:] - q * d_theta[:-1],
+            theta[1:, None] * d_psi[:-1]
+            + psi[:-1, None] * d_theta[1:]
+            - theta[:-1, None] * d_psi[1:]
+            - psi[1:, None] * d_theta[:-1],
+        ]
+        rise, d_rise = psi[1:] - q * psi[:-1], d_psi[1:] - q * d_psi[:-1]
+        turn, d_turn = e[1:] - q * e[:-1], d_e[1:] - q * d_e[:-1]
+        values += [rise - turn, rise + turn]
+        gradients += [d_rise - d_turn, d_rise + d_turn]
+    return np.concatenate(values), np.concatenate(gradients)
+
+
+def _strictly_feasible_start(smiles: Sequence[Smile]) -> FloatArray:
+    """psi = sqrt(theta) / (2 + sqrt(theta) / 2), e = -psi / 2 over rising theta satisfies every constraint strictly."""
+    rows = []
+    theta = 0.0
+    for smile in smiles:
+        at_money = float(np.interp(0.0, smile.k, smile.mid_vol)) ** 2 * smile.t
+        theta = max(at_money, theta * (1.0 + CALENDAR_MARGIN) ** _START_SPREAD)
+        psi = np.sqrt(theta) / (2.0 + 0.5 * np.sqrt(theta))
+        rows.append((theta, psi, -0.5 * psi))
+    return np.array(rows).ravel()
+
+
+def _barrier_path(x: FloatArray, quotes: _Quotes) -> tuple[FloatArray, float, int, bool]:
+    """Follow the barrier's minimisers down to a negligible weight; every iterate stays strictly feasible."""
+    values, _ = constraints(x)
+    scale = max(quotes.objective(x), 1.0) / values.shape[0]
+    barrier = _FIRST_BARRIER
+    iterations = 0
+    converged = False
+    while barrier > _LAST_BARRIER:
+        for _ in range(_NEWTON_STEPS):
+            iterations += 1
+            x, converged = _newton_step(x, quotes, barrier * scale)
+            if converged:
+                break
+        barrier *= _BARRIER_DECAY
+        scale = max(quotes.objective(x), 1.0) / values.shape[0]
+    return x, quotes.objective(x), iterations, converged
+
+
+def _newton_step(x: FloatArray, quotes: _Quotes, mu: float) -> tuple[FloatArray, bool]:
+    """One damped step on objective - mu sum ln c; True when the decrease it promised is below the barrier's size."""
+    objective, gradient, hessian = quotes.normal_equations(x)
+    values, jacobian = constraints(x)
+    scaled = jacobian / values[:, None]
+    gradient = gradient - mu * scaled.sum(axis=0)
+    hessian = hessian + mu * scaled.T @ scaled
+    hessian[np.diag_indices_from(hessian)] *= 1.0 + _DAMPING
+    step = -np.linalg.solve(hessian, gradient)
+    promised = -float(gradient @ step)
+    if promised < _SUFFICIENT_DECREASE * mu:
+        return x, True
+    merit = objective - mu * float(np.log(values).sum())
+    length = 1.0
+    while length > _DAMPING:
+        moved = x + length * step
+        values, _ = constraints(moved)
+        if (values > 0.0).all():
+            reached = quotes.objective(moved) - mu * float(np.log(values).sum())
+            if reached < merit - _SUFFICIENT_DECREASE * length * promised:
+                return moved, False
+        length *= 0.5
+    return x, True
+
+
+def _published(row: FloatArray) -> EssviCurve:
+    theta, psi, e = row
+    theta, rho, psi = (float(f"{v:.{PUBLISHED_DIGITS}g}") for v in (theta, e / psi, psi))
+    return EssviCurve(theta, rho, psi)
