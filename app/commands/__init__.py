@@ -1,0 +1,34 @@
+"""The verbs of the command line: a file here with ``add_arguments`` and ``run``, and a line in COMMANDS.
+
+Modules are imported only when asked for, so that `run` does not pay for numpy.
+"""
+
+import argparse
+import importlib
+from typing import Final, Protocol, cast
+
+COMMANDS: Final = {
+    "run": "start everything: embedded store, API, workers and the demo feed, restarted when one dies",
+    "api": "serve HTTP and WebSocket; needs REDIS_URL",
+    "worker": "calibrate waiting chains; needs REDIS_URL",
+    "calibrate": "fit one recorded chain and print the fit, with no service",
+    "replay": "post recorded chains to a running service at their own pace or faster",
+    "warm": "compile the numeric kernels once, with progress",
+}
+
+
+class Command(Protocol):
+    """What a module of this package offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's arguments."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it and return the exit code."""
+        ...
+
+
+def command(name: str) -> Command:
+    """Return the command called ``name``, a key of COMMANDS."""
+    return cast(Command, importlib.import_module(f"{__name__}.{name}"))

@@ -1,0 +1,32 @@
+"""The command line: ``python -m app COMMAND``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from app.commands import COMMANDS, command
+from app.settings import InvalidSettings, use_one_numeric_thread
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command named first in ``arguments`` (default: the process's) and return its exit code."""
+    use_one_numeric_thread()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="python -m app", description="Keeps option vol surfaces calibrated.")
+    verbs = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary)
+        if name in given[:1]:
+            command(name).add_arguments(verb)
+    parsed = parser.parse_args(given)
+    try:
+        return command(parsed.command).run(parsed)
+    except InvalidSettings as invalid:
+        for problem in invalid.problems:
+            sys.stderr.write(f"setting refused: {problem}\n")
+        return os.EX_CONFIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

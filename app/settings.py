@@ -1,0 +1,238 @@
+"""Every setting, and the only reader of the environment. Roots load it once and pass plain values on.
+
+An empty variable counts as unset. A value that breaks its rule, or a SMILEKEEPER_ name nobody knows, refuses to
+start: all of them are named at once, with what was found and the rule. Passwords are never shown.
+"""
+
+import dataclasses
+import difflib
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, get_type_hints
+from urllib.parse import urlsplit
+
+PREFIX: Final = "SMILEKEEPER_"
+"""Of every name that is ours alone; REDIS_URL, SHARDS and DEMO keep their common names."""
+
+NUMERIC_THREAD_POOLS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Read by numpy and numba when they are first imported. A fit is one thread and we scale by processes."""
+
+
+class InvalidSettings(ValueError):
+    """The environment breaks the rules in ``problems``, one sentence each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a value must be, in words, and how its text becomes the value (ValueError: it does not)."""
+
+    words: str
+    parse: Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a field is read, and its line in the settings table; an unset variable stands for ``default``."""
+
+    variable: str
+    default: str
+    rule: Rule
+    meaning: str
+
+
+def _whole(low: int, high: int) -> Rule:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(text)
+        return value
+
+    return Rule(f"a whole number from {low} to {high}", parse)
+
+
+def _number(low: float, high: float) -> Rule:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:  # also refuses nan
+            raise ValueError(text)
+        return value
+
+    return Rule(f"a number from {low:g} to {high:g}", parse)
+
+
+def _one_of(*choices: str) -> Rule:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(text)
+        return text.lower()
+
+    return Rule(f"one of {', '.join(choices)}", parse)
+
+
+def _matching(pattern: str, words: str) -> Rule:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(text)
+        return text
+
+    return Rule(words, parse)
+
+
+def _parse_switch(text: str) -> bool:
+    states = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in states:
+        raise ValueError(text)
+    return states[text.lower()]
+
+
+def _parse_redis_url(text: str) -> str | None:
+    if not text:
+        return None
+    url = urlsplit(text)
+    if url.scheme not in ("redis", "rediss", "unix") or not (url.hostname or url.path):
+        raise ValueError(text)
+    return text
+
+
+def _parse_workers(text: str) -> int:
+    return _whole(1, 256).parse(text) if text else max(1, _usable_cores() - 1)
+
+
+def _parse_program(text: str) -> Path | None:
+    if text and not os.access(text, os.X_OK):
+        raise ValueError(text)
+    return Path(text) if text else None
+
+
+_SWITCH: Final = Rule("1 or 0 (also true, false, yes, no, on, off)", _parse_switch)
+_REDIS_URL: Final = Rule("empty, or a redis://, rediss:// or unix:// URL", _parse_redis_url)
+_WORKERS: Final = Rule("empty (cores - 1, at least 1), or a whole number from 1 to 256", _parse_workers)
+_PROGRAM: Final = Rule("empty, or the path of an executable file", _parse_program)
+_FOLDER: Final = Rule("a folder's path", Path)
+_FSYNC: Final = _one_of("always", "everysec")
+_LEVEL: Final = _one_of("debug", "info", "warning", "error")
+_FORMAT: Final = _one_of("auto", "json", "text")
+_HOST: Final = _matching(r"[\w.:-]+", "a host name or an IP address")
+_MODEL: Final = _matching(r"[a-z][a-z0-9_]*", "a model's name: lower-case letters, digits and underscores")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """The service's settings; see :func:`load`."""
+
+    redis_url: Annotated[
+        str | None, Setting("REDIS_URL", "", _REDIS_URL, "server to use; empty: one embedded in the data folder")
+    ] = field(repr=False)
+    shards: Annotated[int, Setting("SHARDS", "1", _whole(1, 64), "queues the underlyings are spread over")]
+    demo: Annotated[bool, Setting("DEMO", "1", _SWITCH, "replay recorded chains through the public endpoint")]
+    demo_speed: Annotated[
+        float, Setting("SMILEKEEPER_DEMO_SPEED", "60", _number(0.01, 1e6), "recorded seconds replayed in a second")
+    ]
+    host: Annotated[str, Setting("SMILEKEEPER_HOST", "127.0.0.1", _HOST, "address the API listens on")]
+    port: Annotated[int, Setting("SMILEKEEPER_PORT", "8000", _whole(1, 65535), "port the API listens on")]
+    workers: Annotated[int, Setting("SMILEKEEPER_WORKERS", "", _WORKERS, "calibrating processes")]
+    model: Annotated[str, Setting("SMILEKEEPER_MODEL", "svi_spline", _MODEL, "surface model that is fitted")]
+    data_dir: Annotated[
+        Path, Setting("SMILEKEEPER_DATA_DIR", "data", _FOLDER, "where the embedded server keeps its files")
+    ]
+    appendfsync: Annotated[
+        str, Setting("SMILEKEEPER_APPENDFSYNC", "everysec", _FSYNC, "when the embedded server syncs to disk")
+    ]
+    redis_bin: Annotated[
+        Path | None, Setting("SMILEKEEPER_REDIS_BIN", "", _PROGRAM, "server program to embed; empty: found")
+    ]
+    lease_s: Annotated[
+        float, Setting("SMILEKEEPER_LEASE_S", "3", _number(0.5, 600), "seconds until a dead worker's chain is retaken")
+    ]
+    fit_limit_s: Annotated[
+        float, Setting("SMILEKEEPER_FIT_LIMIT_S", "10", _number(0.1, 3600), "seconds a fit may take")
+    ]
+    history_limit: Annotated[
+        int, Setting("SMILEKEEPER_HISTORY_LIMIT", "500", _whole(1, 1_000_000), "surfaces kept of each underlying")
+    ]
+    stale_after_s: Annotated[
+        float, Setting("SMILEKEEPER_STALE_AFTER_S", "120", _number(0.1, 1e7), "age from which a surface is stale")
+    ]
+    max_body_bytes: Annotated[
+        int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "8388608", _whole(1024, 1 << 30), "largest body of a request")
+    ]
+    log_level: Annotated[str, Setting("SMILEKEEPER_LOG_LEVEL", "info", _LEVEL, "least severe event logged")]
+    log_format: Annotated[
+        str, Setting("SMILEKEEPER_LOG_FORMAT", "auto", _FORMAT, "auto: text on a terminal, else JSON lines")
+    ]
+
+    @property
+    def log_level_number(self) -> int:
+        """Return the level as the logging module counts it."""
+        return logging.getLevelNamesMapping()[self.log_level.upper()]
+
+
+def setting_table() -> dict[str, Setting]:
+    """Return how each field of Settings is read, by the field's name, in the order of the class."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return {each.name: hints[each.name].__metadata__[0] for each in dataclasses.fields(Settings)}
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in ``environment`` (default: this process's). Raises InvalidSettings naming every problem."""
+    given = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    problems = _unknown_names(given)
+    for name, setting in setting_table().items():
+        text = given.get(setting.variable, "").strip() or setting.default
+        try:
+            values[name] = setting.rule.parse(text)
+        except ValueError:
+            shown = redacted_url(text) if setting.rule is _REDIS_URL else text
+            problems.append(f"{setting.variable}={shown}: must be {setting.rule.words}")
+    if problems:
+        raise InvalidSettings(problems)
+    return Settings(**values)
+
+
+def _unknown_names(given: Mapping[str, str]) -> list[str]:
+    known = [setting.variable for setting in setting_table().values()]
+    problems = []
+    for variable in sorted(given):
+        if variable.startswith(PREFIX) and variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1)
+            problems.append(f"{variable}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return problems
+
+
+def environment_of_children(**changes: str) -> dict[str, str]:
+    """Return this process's environment with ``changes`` (variable=text), for a process it starts."""
+    return {**os.environ, **changes}
+
+
+def use_one_numeric_thread() -> None:
+    """Keep numpy and numba single-threaded in this process; call before either is imported."""
+    for variable in NUMERIC_THREAD_POOLS:
+        os.environ.setdefault(variable, "1")
+
+
+def redacted_url(url: str) -> str:
+    """Return ``url`` without user, password and query, which may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "(hidden)"
+    if not parts.scheme or not (parts.hostname or parts.path):
+        return "(hidden)"
+    user = "***@" if "@" in parts.netloc else ""
+    return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,123 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from app.settings import (
+    InvalidSettings,
+    environment_of_children,
+    load,
+    redacted_url,
+    setting_table,
+    use_one_numeric_thread,
+)
+
+
+def problems_of(**environment: str) -> tuple[str, ...]:
+    with pytest.raises(InvalidSettings) as refused:
+        load(environment)
+    return refused.value.problems
+
+
+def test_an_empty_environment_gives_the_documented_defaults():
+    settings = load({})
+    assert (settings.host, settings.port, settings.shards, settings.demo) == ("127.0.0.1", 8000, 1, True)
+    assert settings.redis_url is None
+    assert settings.data_dir == Path("data")
+    assert settings.workers >= 1
+    assert settings.appendfsync == "everysec"
+
+
+def test_an_empty_variable_counts_as_unset():
+    assert load({"SMILEKEEPER_PORT": "", "SHARDS": " "}) == load({})
+
+
+def test_values_come_from_the_environment():
+    settings = load(
+        {
+            "REDIS_URL": "rediss://user:pw@redis.example:6380/2",
+            "DEMO": "off",
+            "SMILEKEEPER_WORKERS": "3",
+            "SMILEKEEPER_LEASE_S": "0.5",
+            "SMILEKEEPER_LOG_LEVEL": "WARNING",
+            "UNRELATED": "ignored",
+        }
+    )
+    assert settings.redis_url == "rediss://user:pw@redis.example:6380/2"
+    assert settings.demo is False
+    assert settings.workers == 3
+    assert settings.lease_s == 0.5
+    assert settings.log_level_number == 30
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SMILEKEEPER_PORT", "0"),
+        ("SMILEKEEPER_PORT", "tcp://10.0.0.1:80"),
+        ("SHARDS", "1.5"),
+        ("SMILEKEEPER_LEASE_S", "nan"),
+        ("SMILEKEEPER_LEASE_S", "-1"),
+        ("SMILEKEEPER_DEMO_SPEED", "inf"),
+        ("SMILEKEEPER_APPENDFSYNC", "no"),
+        ("DEMO", "maybe"),
+        ("SMILEKEEPER_MODEL", "../svi"),
+        ("SMILEKEEPER_REDIS_BIN", "/nonexistent/valkey-server"),
+        ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "redis://"),
+    ],
+)
+def test_a_value_that_breaks_its_rule_is_refused_with_name_value_and_rule(variable, value):
+    (problem,) = problems_of(**{variable: value})
+    rule = next(each.rule.words for each in setting_table().values() if each.variable == variable)
+    assert problem.startswith(f"{variable}=")
+    assert problem.endswith(f"must be {rule}")
+    assert value in problem or variable == "REDIS_URL"
+
+
+def test_every_problem_is_named_at_once():
+    assert len(problems_of(SHARDS="x", SMILEKEEPER_PORT="y", SMILEKEEPER_PROT="1")) == 3
+
+
+def test_a_misspelt_name_is_refused_with_the_nearest_one():
+    (problem,) = problems_of(SMILEKEEPER_WORKER="4")
+    assert problem == "SMILEKEEPER_WORKER: no such setting; did you mean SMILEKEEPER_WORKERS?"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis//:hunter2@host", "http://u:hunter2@host/0", "redis://u:hunter2@host:port/0", "hunter2"]
+)
+def test_a_refused_url_does_not_show_its_password(url):
+    (problem,) = problems_of(REDIS_URL=url) if "port" not in url else (redacted_url(url),)
+    assert "hunter2" not in problem
+
+
+def test_settings_do_not_show_the_url():
+    assert "hunter2" not in repr(load({"REDIS_URL": "redis://:hunter2@host:6379/0"}))
+
+
+def test_redaction_keeps_what_helps_to_find_the_server():
+    assert redacted_url("redis://me:pw@host:6379/3?password=pw") == "redis://***@host:6379/3"
+    assert redacted_url("unix:///run/store.sock?password=pw") == "unix:///run/store.sock"
+
+
+def test_defaults_satisfy_their_own_rules_and_names_are_unique():
+    table = setting_table()
+    for setting in table.values():
+        setting.rule.parse(setting.default)
+    assert len({setting.variable for setting in table.values()}) == len(table)
+    assert set(table) == {each.name for each in dataclasses.fields(load({}))}
+
+
+def test_children_get_this_environment_and_the_changes(monkeypatch):
+    monkeypatch.setenv("SHARDS", "2")
+    assert environment_of_children(REDIS_URL="unix:///s")["REDIS_URL"] == "unix:///s"
+    assert environment_of_children()["SHARDS"] == "2"
+
+
+def test_numeric_threads_are_one_unless_said_otherwise(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    use_one_numeric_thread()
+    seen = environment_of_children()
+    assert (seen["OMP_NUM_THREADS"], seen["OPENBLAS_NUM_THREADS"]) == ("4", "1")
