@@ -18,6 +18,9 @@ from urllib.parse import urlsplit
 PREFIX: Final = "SMILEKEEPER_"
 """Of every name that is ours alone; REDIS_URL, SHARDS and DEMO keep their common names."""
 
+EVERY_ADDRESS: Final = ("0.0.0.0", "::")
+"""Listening there includes the loopback address."""
+
 NUMERIC_THREAD_POOLS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Read by numpy and numba when they are first imported. A fit is one thread and we scale by processes."""
 
@@ -162,7 +165,7 @@ class Settings:
         float, Setting("SMILEKEEPER_STALE_AFTER_S", "120", _number(0.1, 1e7), "age from which a surface is stale")
     ]
     max_body_bytes: Annotated[
-        int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "8388608", _whole(1024, 1 << 30), "largest body of a request")
+        int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "2097152", _whole(1024, 1 << 30), "largest body of a request")
     ]
     log_level: Annotated[str, Setting("SMILEKEEPER_LOG_LEVEL", "info", _LEVEL, "least severe event logged")]
     log_format: Annotated[
@@ -173,6 +176,17 @@ class Settings:
     def log_level_number(self) -> int:
         """Return the level as the logging module counts it."""
         return logging.getLevelNamesMapping()[self.log_level.upper()]
+
+    @property
+    def local_host(self) -> str:
+        """Return the address at which clients on this machine find the API."""
+        return "127.0.0.1" if self.host in EVERY_ADDRESS else self.host
+
+    @property
+    def base_url(self) -> str:
+        """Return the API's URL for clients on this machine, without a slash at the end."""
+        host = f"[{self.local_host}]" if ":" in self.local_host else self.local_host
+        return f"http://{host}:{self.port}"
 
 
 def setting_table() -> dict[str, Setting]:

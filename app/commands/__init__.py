@@ -11,6 +11,8 @@ COMMANDS: Final = {
     "run": "start everything: embedded store, API, workers and the demo feed, restarted when one dies",
     "api": "serve HTTP and WebSocket; needs REDIS_URL",
     "worker": "calibrate waiting chains; needs REDIS_URL",
+    "demo": "post the recorded chains that ship with the program to a running service",
+    "healthy": "exit with 0 when the service on this machine is ready",
     "calibrate": "fit one recorded chain and print the fit, with no service",
     "replay": "post recorded chains to a running service at their own pace or faster",
     "warm": "compile the numeric kernels once, with progress",

@@ -8,20 +8,14 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
 
 from app import logs
+from app.commands.healthy import answers_ready
 from app.settings import Settings, environment_of_children, load
 from app.store.embedded import EmbeddedServer
-from app.supervisor import Program, Refused, Supervisor, app_program
+from app.supervisor import Refused, Supervisor, app_program
 
 log = logging.getLogger(__name__)
-
-RECORDED: Final = Path(__file__).parents[1] / "feeds" / "recorded"
-"""Chains that ship with the program, for the demo."""
-EVERY_ADDRESS: Final = ("0.0.0.0", "::")
-"""Listening there, the service is found on the loopback address."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,21 +45,15 @@ def _supervisor(settings: Settings, server: EmbeddedServer | None, redis_url: st
     return Supervisor(
         server=server,
         programs=[app_program("api", "api"), *workers],
-        last=[_demo(settings)] if settings.demo else [],
+        last=[app_program("demo", "demo", once=True)] if settings.demo else [],
         environment=environment_of_children(REDIS_URL=redis_url),
-        ready=lambda: _answers_ready(settings),
+        ready=lambda: answers_ready(settings),
         on_ready=lambda: print(_where_to_look(settings), flush=True),
     )
 
 
 def _worker_names(settings: Settings) -> list[str]:
     return [f"worker-{number}" for number in range(1, settings.workers + 1)]
-
-
-def _demo(settings: Settings) -> Program:
-    recordings = [str(path) for path in sorted(RECORDED.glob("*.jsonl.gz"))]
-    pace = ("--speed", f"{settings.demo_speed:g}", "--quiet")
-    return app_program("demo", "replay", *recordings, "--to", _base_url(settings), *pace, once=True)
 
 
 @contextmanager
@@ -94,28 +82,8 @@ def _port_problem(settings: Settings) -> str | None:
     return None
 
 
-def _reachable_host(settings: Settings) -> str:
-    return "127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host
-
-
-def _base_url(settings: Settings) -> str:
-    host = _reachable_host(settings)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
-
-
-async def _answers_ready(settings: Settings) -> bool:
-    try:
-        reader, writer = await asyncio.open_connection(_reachable_host(settings), settings.port)
-        writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        status_line = await reader.readline()
-        writer.close()
-    except OSError:  # nobody listens yet
-        return False
-    return b" 200 " in status_line
-
-
 def _where_to_look(settings: Settings) -> str:
-    url = _base_url(settings)
+    url = settings.base_url
     socket_url = url.replace("http", "ws", 1)
     subscribe = '{"op": "subscribe", "id": 1, "channels": ["surface.*"]}'
     evaluate = '{"tenor_days": [30, 30, 30], "delta": ["25P", "ATM", "25C"]}'
