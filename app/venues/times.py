@@ -1,0 +1,44 @@
+"""Times as bodies carry them: ISO-8601 with an offset, or integer milliseconds since the epoch, UTC."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import numpy as np
+from msgspec import Meta
+
+from app.quant.arrays import IntArray
+from app.quant.errors import InvalidChain
+
+EARLIEST_MS: Final = 946_684_800_000
+"""2000-01-01. Seconds sent as milliseconds fall in 1970, which this catches."""
+LATEST_MS: Final = 7_258_118_400_000
+"""2200-01-01. Microseconds sent as milliseconds fall far beyond it."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+Milliseconds = Annotated[
+    int, Meta(ge=EARLIEST_MS, le=LATEST_MS, description="Milliseconds since 1970-01-01 UTC, in the years 2000 to 2199.")
+]
+Instant = Milliseconds | Annotated[datetime, Meta(tz=True, description="ISO-8601 with an offset; `Z` is UTC.")]
+
+
+def instants_ms(instants: Sequence[int | datetime], pointer: Callable[[int], str]) -> IntArray:
+    """Return the millisecond each instant lies in, since the epoch, UTC.
+
+    ``pointer(row)`` is where an instant stands in the body. Raises InvalidChain there for a time outside the years
+    2000 to 2199.
+    """
+    found = [at if isinstance(at, int) else (at - _EPOCH) // _MILLISECOND for at in instants]
+    milliseconds = np.array(found, dtype=np.int64)
+    outside = np.flatnonzero((milliseconds < EARLIEST_MS) | (milliseconds > LATEST_MS))
+    if outside.size:
+        row = int(outside[0])
+        raise InvalidChain(f"{pointer(row)} is {instants[row]}: times lie in the years 2000 to 2199", pointer(row))
+    return milliseconds
+
+
+def instant_ms(instant: int | datetime, pointer: str) -> int:
+    """Return the millisecond ``instant`` lies in, since the epoch, UTC. Raises InvalidChain as ``instants_ms``."""
+    return int(instants_ms([instant], lambda _: pointer)[0])
