@@ -3,8 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
+from typing import Final
 
-from app.quant.arrays import BoolArray, FloatArray
+import numpy as np
+
+from app.quant.arrays import BoolArray, FloatArray, IntArray, frozen
+from app.quant.chain import OptionChain, Premium
+from app.quant.dropped import Dropped, Verdicts
+from app.quant.forward import ChainForwards, table_forwards
+from app.quant.implied_vol import IvStatus, implied_vol
+from app.quant.quote_noise import depth_multiplier, quote_noise, tick_size
+from app.quant.quote_table import CLOCK_TOLERANCE_MS, QuoteTable, quote_table
+from app.quant.rate_curve import RateCurve, rate_curve
+from app.quant.year_fraction import MS_PER_YEAR, days
+
+__all__ = ["ChainSmiles", "Dropped", "ExcludedExpiry", "ExpiryStatus", "Smile", "read_smiles"]
+
+MAX_AGE_MS: Final = 600_000
+"""Age beyond which a quote says nothing of the market at ``as_of``: in ten minutes a forward moves several spreads."""
 
 
 class ExpiryStatus(StrEnum):
@@ -17,31 +34,13 @@ class ExpiryStatus(StrEnum):
     EXPIRED = "expired"
 
 
-class Dropped(StrEnum):
-    """Why a quote was not used."""
-
-    ONE_SIDED = "one_sided"
-    NO_QUOTE = "no_quote"
-    NOT_FINITE = "not_finite"
-    NEGATIVE = "negative_price"
-    CROSSED = "crossed"
-    IN_THE_MONEY = "in_the_money"
-    BELOW_INTRINSIC = "below_intrinsic"
-    ABOVE_BOUND = "above_bound"
-    NO_TIME_VALUE = "no_time_value"
-    NOT_RECOVERABLE = "not_recoverable"
-    DUPLICATE_STRIKE = "duplicate_strike"
-    STALE = "stale"
-    FUTURE = "future_timestamp"
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Smile:
     """Two-sided out-of-the-money quotes of one expiry in vol space; arrays of length n, strikes ascending.
 
-    ``k`` = ln(strike / forward); vols are decimals, ACT/365; ``mid_vol`` is the mean of bid and ask vol;
-    ``noise`` is one standard deviation of the mid vol (quote_noise.py). ``forward_sd`` is one standard
-    deviation of the forward, in its own units.
+    ``k`` = ln(strike / forward), where the venue sent one at the forward of the quote's own time; vols are decimals,
+    ACT/365; ``mid_vol`` is the mean of bid and ask vol; ``noise`` is one standard deviation of the mid vol
+    (quote_noise.py). ``forward_sd`` is one standard deviation of the forward, in its own units.
     """
 
     expiry_ms: int
@@ -71,3 +70,155 @@ class ExcludedExpiry:
     status: ExpiryStatus
     reason: str
     dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSmiles:
+    """All expiries of a chain, each in exactly one of the two tuples, ascending.
+
+    ``rate_curve`` is through every expiry whose forward is known; None where there is none.
+    """
+
+    smiles: tuple[Smile, ...]
+    excluded: tuple[ExcludedExpiry, ...]
+    rate_curve: RateCurve | None
+
+
+_INVERSION: Final = {
+    IvStatus.BELOW_INTRINSIC: Dropped.BELOW_INTRINSIC,
+    IvStatus.NO_TIME_VALUE: Dropped.NO_TIME_VALUE,
+    IvStatus.ABOVE_BOUND: Dropped.ABOVE_BOUND,
+    IvStatus.NOT_RECOVERABLE: Dropped.NOT_RECOVERABLE,
+    IvStatus.INVALID: Dropped.NOT_FINITE,
+}
+
+
+def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
+    """Turn every expiry of ``chain`` into a smile, or say why not.
+
+    Only the out-of-the-money option of a strike is used (at the money the tighter one): the other side has served
+    parity, and behind a missing out-of-the-money quote its own spread is wider than what it could add. A bid of 0 is
+    no bid. A locked book (bid = ask) counts as crossed: an exchange would have matched it, so one side is old. An
+    expiry with fewer than ``min_quotes`` usable quotes is excluded.
+    """
+    table = quote_table(chain)
+    forwards = table_forwards(chain, table)
+    verdicts = Verdicts(len(table))
+    _screen(table, forwards, verdicts)
+    used, bid_vol, ask_vol, noise = _invert(chain, table, forwards, verdicts)
+    dropped = verdicts.counts(table.expiry, len(chain.expiries))
+    columns = (table.strike, table.is_call, np.log(table.strike[used] / forwards.row_value[used]))
+    strike, is_call, k = frozen(columns[0][used]), frozen(columns[1][used], np.bool_), frozen(columns[2])
+    bid_vol, ask_vol, mid_vol, noise = (
+        frozen(bid_vol),
+        frozen(ask_vol),
+        frozen(0.5 * (bid_vol + ask_vol)),
+        frozen(noise),
+    )
+    bounds = np.searchsorted(table.expiry[used], np.arange(len(chain.expiries) + 1)).tolist()
+    smiles, excluded = [], []
+    for e, quotes in enumerate(chain.expiries):
+        t, forward = float(table.t[e]), forwards.forward(e)
+        count = bounds[e + 1] - bounds[e]
+        if forward is None or count < min_quotes:
+            status, reason = _exclusion(t, forward is None, count, min_quotes)
+            excluded.append(ExcludedExpiry(quotes.expiry_ms, t, status, reason, dropped[e]))
+            continue
+        rows = slice(bounds[e], bounds[e + 1])
+        smiles.append(
+            Smile(
+                expiry_ms=quotes.expiry_ms,
+                t=t,
+                forward=forward.value,
+                forward_sd=forward.sd,
+                discount_factor=forward.discount_factor,
+                strike=strike[rows],
+                is_call=is_call[rows],
+                k=k[rows],
+                bid_vol=bid_vol[rows],
+                ask_vol=ask_vol[rows],
+                mid_vol=mid_vol[rows],
+                noise=noise[rows],
+                dropped=dropped[e],
+            )
+        )
+    known = np.isfinite(forwards.value)
+    pillars = (a[known] for a in (table.t, forwards.value, forwards.sd, forwards.discount_factor))
+    return ChainSmiles(tuple(smiles), tuple(excluded), rate_curve(*pillars) if known.any() else None)
+
+
+def _exclusion(t: float, no_forward: bool, count: int, min_quotes: int) -> tuple[ExpiryStatus, str]:
+    if t <= 0.0:
+        return ExpiryStatus.EXPIRED, f"expired {days(-t):.4g} days before the chain was taken"
+    if no_forward:
+        return (
+            ExpiryStatus.NO_FORWARD,
+            "no future, no quoted forward and no put-call parity tells its forward within 1 %",
+        )
+    return ExpiryStatus.TOO_FEW_QUOTES, f"{count} usable out-of-the-money quotes, a smile needs at least {min_quotes}"
+
+
+def _screen(table: QuoteTable, forwards: ChainForwards, verdicts: Verdicts) -> None:
+    """Give every quote that cannot be inverted its reason, in the order an operator would look."""
+    no_bid = np.isnan(table.bid) | (table.bid == 0.0)
+    no_ask = np.isnan(table.ask) | (table.ask == 0.0)
+    verdicts.drop(table.age_ms < -CLOCK_TOLERANCE_MS, Dropped.FUTURE)
+    verdicts.drop(~table.first, Dropped.DUPLICATE_STRIKE)
+    verdicts.drop(np.isinf(table.bid) | np.isinf(table.ask) | np.isinf(table.forward), Dropped.NOT_FINITE)
+    verdicts.drop((table.bid < 0.0) | (table.ask < 0.0) | (table.forward <= 0.0), Dropped.NEGATIVE)
+    verdicts.drop(no_bid & no_ask, Dropped.NO_QUOTE)
+    verdicts.drop(no_bid | no_ask, Dropped.ONE_SIDED)
+    verdicts.drop((table.age_ms > MAX_AGE_MS) | forwards.row_stale, Dropped.STALE)
+    verdicts.drop(table.bid >= table.ask, Dropped.CROSSED)
+    forward = forwards.value[table.expiry]
+    verdicts.drop(np.where(table.is_call, table.strike < forward, table.strike > forward), Dropped.IN_THE_MONEY)
+    at_the_money = np.flatnonzero((table.strike == forward) & (verdicts.code == 0))
+    for put, call in pairwise(at_the_money.tolist()):
+        if table.expiry[put] == table.expiry[call]:
+            wider = call if table.ask[call] - table.bid[call] >= table.ask[put] - table.bid[put] else put
+            verdicts.drop_rows(wider, Dropped.IN_THE_MONEY)
+
+
+def _invert(
+    chain: OptionChain, table: QuoteTable, forwards: ChainForwards, verdicts: Verdicts
+) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
+    """Return (rows used, bid vol, ask vol, noise); quotes whose vols cannot be told get their reason."""
+    rows = np.flatnonzero((verdicts.code == 0) & np.isfinite(forwards.value)[table.expiry])
+    expiry, strike, is_call, forward = (
+        a[rows] for a in (table.expiry, table.strike, table.is_call, forwards.row_value)
+    )
+    coin = chain.premium is Premium.COIN
+    unit = forward if coin else 1.0 / forwards.discount_factor[expiry]
+    with np.errstate(over="ignore"):
+        prices = np.concatenate([table.bid[rows], table.ask[rows]]) * np.concatenate([unit, unit])
+    # A quote's vol belongs to the time it had left when it was seen.
+    t = table.t[expiry] + table.age_ms[rows] / MS_PER_YEAR
+    vols = implied_vol(prices, np.tile(forward, 2), np.tile(strike, 2), np.tile(t, 2), np.tile(is_call, 2))
+    bid_vol, ask_vol = vols.vol[: rows.size], vols.vol[rows.size :]
+    whole = np.zeros(len(table), dtype=np.bool_)
+    for status in (vols.status[: rows.size], vols.status[rows.size :]):
+        for failure, reason in _INVERSION.items():
+            failed = status == failure
+            if failed.any():
+                whole[rows] = failed
+                verdicts.drop(whole, reason)
+    whole[rows] = ~(bid_vol < ask_vol)
+    verdicts.drop(whole, Dropped.NOT_RECOVERABLE)
+    good = verdicts.code[rows] == 0
+    used, bid_vol, ask_vol = rows[good], bid_vol[good], ask_vol[good]
+    noise = quote_noise(
+        forward=forward[good],
+        forward_sd=forwards.row_sd[used],
+        strike=strike[good],
+        t=t[good],
+        is_call=is_call[good],
+        bid_vol=bid_vol,
+        ask_vol=ask_vol,
+        tick=tick_size(0.5 * (table.bid[used] + table.ask[used]), chain.rules) * unit[good],
+        age_ms=table.age_ms[used],
+        depth_factor=depth_multiplier(table.bid_size[used], table.ask_size[used]),
+        premium=chain.premium,
+    )
+    told = np.isfinite(noise)
+    verdicts.drop_rows(used[~told], Dropped.NOT_RECOVERABLE)
+    return used[told], bid_vol[told], ask_vol[told], noise[told]

@@ -1,0 +1,50 @@
+"""Why quotes were not used: every quote is used or has exactly one reason."""
+
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import BoolArray, IntArray
+
+
+class Dropped(StrEnum):
+    """Why a quote was not used."""
+
+    ONE_SIDED = "one_sided"
+    NO_QUOTE = "no_quote"
+    NOT_FINITE = "not_finite"
+    NEGATIVE = "negative_price"
+    CROSSED = "crossed"
+    IN_THE_MONEY = "in_the_money"
+    BELOW_INTRINSIC = "below_intrinsic"
+    ABOVE_BOUND = "above_bound"
+    NO_TIME_VALUE = "no_time_value"
+    NOT_RECOVERABLE = "not_recoverable"
+    DUPLICATE_STRIKE = "duplicate_strike"
+    STALE = "stale"
+    FUTURE = "future_timestamp"
+
+
+_CODE: Final = {reason: code for code, reason in enumerate(Dropped, start=1)}
+
+
+class Verdicts:
+    """One code a quote: 0 while it may be used, else its one reason; the first reason found is kept."""
+
+    def __init__(self, n: int) -> None:
+        self.code = np.zeros(n, dtype=np.int64)
+
+    def drop(self, rows: BoolArray, reason: Dropped) -> None:
+        """Drop the quotes where ``rows`` is true."""
+        self.code[rows & (self.code == 0)] = _CODE[reason]
+
+    def drop_rows(self, rows: IntArray | int, reason: Dropped) -> None:
+        """Drop the quotes with these indices."""
+        self.code[rows] = np.where(self.code[rows] == 0, _CODE[reason], self.code[rows])
+
+    def counts(self, expiry: IntArray, expiries: int) -> list[dict[str, int]]:
+        """Return for each expiry how many quotes each reason took."""
+        width = len(_CODE) + 1
+        table = np.bincount(expiry * width + self.code, minlength=expiries * width).reshape(expiries, width).tolist()
+        return [{r.value: row[c] for r, c in _CODE.items() if row[c]} for row in table]

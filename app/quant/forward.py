@@ -1,0 +1,101 @@
+"""The forward and the discount factor of each expiry at ``as_of``, and of each quote at its own time."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import BoolArray, FloatArray
+from app.quant.chain import OptionChain
+from app.quant.forward_evidence import MOVE_VOL, Source, forward_evidence
+from app.quant.quote_table import QuoteTable, quote_table
+from app.quant.robust_mean import believed, weighted_mean
+from app.quant.year_fraction import MS_PER_YEAR
+
+DISPUTED_INFLATION: Final = 3.0
+"""Factor on the sd where some source was outvoted: one of the witnesses is wrong, perhaps not the one we think."""
+MAX_FORWARD_SD: Final = 0.01
+"""Relative sd beyond which a forward is not known: 1 % moves an at-the-money month by a quarter of its sd."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """The forward of one expiry at ``as_of``; ``sd`` is one standard deviation in its units.
+
+    ``sources`` names who was believed: "future", "parity", "quoted", "interpolated".
+    """
+
+    value: float
+    sd: float
+    discount_factor: float
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChainForwards:
+    """Forwards of all expiries (NaN: not known) and of all rows of a table.
+
+    ``value``, ``sd``, ``discount_factor`` have one entry an expiry and hold at ``as_of``; ``believed`` is expiries x
+    sources. ``row_value`` and ``row_sd`` have one entry a quote and hold at the quote's own time; ``row_stale`` marks
+    quotes whose own forward contradicts the others of its expiry.
+    """
+
+    value: FloatArray
+    sd: FloatArray
+    discount_factor: FloatArray
+    believed: BoolArray
+    row_value: FloatArray
+    row_sd: FloatArray
+    row_stale: BoolArray
+
+    def forward(self, expiry: int) -> Forward | None:
+        """Return the forward of the expiry with this index, None where it is not known."""
+        if np.isnan(self.value[expiry]):
+            return None
+        sources = tuple(s.name.lower() for s in Source if self.believed[expiry, s])
+        return Forward(float(self.value[expiry]), float(self.sd[expiry]), float(self.discount_factor[expiry]), sources)
+
+
+def infer_forwards(chain: OptionChain) -> tuple[Forward | None, ...]:
+    """Return the forward of each expiry of ``chain``, in its order; None where nothing tells it.
+
+    Expired expiries have none. An inverse chain has discount factor 1 (the coin carries no rate); a linear one gets it
+    from parity, drawn to its neighbours' rates, and without any parity to a rate of 0.
+    """
+    forwards = table_forwards(chain, quote_table(chain))
+    return tuple(forwards.forward(e) for e in range(len(chain.expiries)))
+
+
+def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
+    """Return the forwards of all expiries and rows of ``table``, which is the table of ``chain``."""
+    evidence = forward_evidence(chain, table)
+    value, sd = evidence.value, evidence.sd
+    moved = MOVE_VOL * np.sqrt(np.maximum(evidence.age_ms, 0.0) / MS_PER_YEAR)
+    at_quote, at_as_of = sd.copy(), sd.copy()
+    later, earlier = [Source.FUTURE, Source.INTERPOLATED], [Source.PARITY, Source.QUOTED]
+    at_quote[:, later] = np.hypot(sd[:, later], moved[:, None])
+    at_as_of[:, earlier] = np.hypot(sd[:, earlier], moved[:, None])
+    credible = believed(value, at_quote, evidence.slack, evidence.votes)
+    # Parity judges a quoted forward but does not move it: the venue's own vols are taken at that forward, and an
+    # average with parity's tick-sized noise would only tilt puts against calls.
+    speaking = credible.copy()
+    speaking[:, Source.PARITY] &= ~credible[:, Source.QUOTED]
+    disputed = np.where((~np.isnan(value) & ~credible).any(axis=1), DISPUTED_INFLATION, 1.0)
+    ratio, ratio_sd = weighted_mean(value, at_quote, speaking)
+    now, now_sd = weighted_mean(value, at_as_of, speaking)
+    ratio_sd, now_sd = ratio_sd * disputed, now_sd * disputed
+    known = (table.t > 0.0) & (now_sd <= MAX_FORWARD_SD)
+    forward, scale = np.full(known.size, np.nan), np.full(known.size, np.nan)
+    forward[known] = evidence.anchor[known] * np.exp(now[known])
+    scale[known] = np.exp(ratio[known])
+    row_value = np.where(evidence.row_own, table.forward * scale[table.expiry], forward[table.expiry])
+    row_sd = np.where(evidence.row_own, ratio_sd[table.expiry], now_sd[table.expiry]) * row_value
+    return ChainForwards(
+        value=forward,
+        sd=np.where(known, now_sd, np.nan) * forward,
+        discount_factor=evidence.discount_factor,
+        believed=credible & known[:, None],
+        row_value=row_value,
+        row_sd=row_sd,
+        row_stale=evidence.row_stale,
+    )

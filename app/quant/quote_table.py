@@ -1,0 +1,80 @@
+"""All quotes of a chain as one set of columns, so that every later step is one array operation."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import BoolArray, FloatArray, IntArray
+from app.quant.chain import OptionChain
+from app.quant.year_fraction import year_fraction
+
+CLOCK_TOLERANCE_MS: Final = 5_000
+"""How far a quote's clock may run ahead of the chain's before it is from the future: venues and collectors stamp to
+the second and drift by a few; beyond that one of the clocks is wrong."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuoteTable:
+    """Columns of length n, sorted by expiry, strike, put before call, newest and then tightest first.
+
+    ``expiry`` indexes the chain's expiries, ``start`` holds the first row of each and, last, n. ``t`` is the year
+    fraction of each expiry. Prices are in premium units, ``age_ms`` is counted back from the chain's ``as_of_ms``.
+    ``first`` marks the row that speaks for its strike and type, ``two_sided`` the rows of those with a bid below
+    their ask, all numbers in order and no clock ahead.
+    """
+
+    t: FloatArray
+    start: IntArray
+    expiry: IntArray
+    strike: FloatArray
+    is_call: BoolArray
+    bid: FloatArray
+    ask: FloatArray
+    bid_size: FloatArray
+    ask_size: FloatArray
+    age_ms: FloatArray
+    forward: FloatArray
+    first: BoolArray
+    two_sided: BoolArray
+
+    def __len__(self) -> int:
+        return int(self.strike.shape[0])
+
+
+def quote_table(chain: OptionChain) -> QuoteTable:
+    """Flatten and sort ``chain``; nothing is removed, every quote is one row."""
+    counts = np.array([len(e) for e in chain.expiries], dtype=np.int64)
+    expiry = np.repeat(np.arange(counts.size), counts)
+
+    def column(name: str) -> FloatArray:
+        parts = [getattr(e, name) for e in chain.expiries]
+        return np.concatenate(parts).astype(np.float64, copy=False) if parts else np.empty(0)
+
+    strike, is_call = column("strike"), column("is_call") > 0.0
+    bid, ask = column("bid"), column("ask")
+    age_ms = chain.as_of_ms - column("timestamp_ms")
+    ahead = age_ms < -CLOCK_TOLERANCE_MS
+    finite = np.isfinite(bid) & np.isfinite(ask)
+    width = np.subtract(ask, bid, out=np.full_like(bid, np.inf), where=finite)
+    order = np.lexsort((width, np.where(ahead, np.inf, age_ms), is_call, strike, expiry))
+    expiry, strike, is_call, bid, ask = expiry[order], strike[order], is_call[order], bid[order], ask[order]
+    forward = column("forward")[order]
+    first = np.ones(order.size, dtype=np.bool_)
+    first[1:] = (np.diff(expiry) != 0) | (np.diff(strike) != 0.0) | (is_call[1:] != is_call[:-1])
+    usable = first & finite[order] & (bid > 0.0) & (bid < ask) & ~ahead[order]
+    return QuoteTable(
+        t=np.array([year_fraction(chain.as_of_ms, e.expiry_ms) for e in chain.expiries], dtype=np.float64),
+        start=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
+        expiry=expiry,
+        strike=strike,
+        is_call=is_call,
+        bid=bid,
+        ask=ask,
+        bid_size=column("bid_size")[order],
+        ask_size=column("ask_size")[order],
+        age_ms=age_ms[order],
+        forward=forward,
+        first=first,
+        two_sided=usable & ~(forward <= 0.0) & ~np.isinf(forward),
+    )
