@@ -6,7 +6,7 @@ replaces a newer surface; at most one chain waits and at most one is being fitte
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -69,6 +69,8 @@ class Claim:
     received_ms: int
     chain: bytes
     previous: PublishedSurface | None
+    claimed_ms: int = 0
+    """When it was handed out, by the store's clock."""
 
 
 class CommitOutcome(StrEnum):
@@ -79,6 +81,8 @@ class CommitOutcome(StrEnum):
     """The store already holds a surface of a newer chain; this one is counted as fitted and not published."""
     FENCED = "fenced"
     """The lease was lost and the chain given to another worker: nothing was changed."""
+    FAILED = "failed"
+    """The chain is counted as failed; the last good surface stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,10 @@ class UnderlyingCounts:
     outcomes: dict[str, int]
     """Accepted chains by submit outcome."""
     calibrations: dict[str, int]
-    """Fits by outcome: ok, degraded, fallback, rejected, error, timeout."""
+    """Fits by outcome: ok, degraded, fallback, rejected, no_smile, corrupt, error, dead_letter."""
+    last_failure: str | None = None
+    """Why the last chain that failed did."""
+    last_failure_as_of_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,12 @@ class FleetStatus:
     underlyings: tuple[UnderlyingCounts, ...]
     histograms: dict[str, tuple[tuple[tuple[float, int], ...], float, int]]
     store_used_bytes: int
+    invalid_by_venue: dict[str, int] = field(default_factory=dict)
+    """Bodies refused before they became a chain."""
+    quarantined: dict[str, int] = field(default_factory=dict)
+    """Damaged payloads set aside, by kind: chain, surface."""
+    dead_letters: int = 0
+    """Chains kept as dead letters now."""
 
 
 class ChainIntake(Protocol):
@@ -204,6 +217,10 @@ class WorkQueue(Protocol):
         """Give an unfinished chain back to the queue at once (shutdown), without counting an attempt."""
         ...
 
-    def announce(self, worker: str, *, warm: bool, busy_with: str | None) -> None:
-        """Say that this worker is alive (expires by itself), and what it is fitting."""
+    def announce(self, worker: str, *, warm: bool, busy_with: str | None, busy_since_ms: int | None = None) -> None:
+        """Say that this worker is alive (expires by itself), and what it is fitting since when."""
+        ...
+
+    def leave(self, worker: str) -> None:
+        """Say that this worker ends."""
         ...

@@ -1,0 +1,83 @@
+"""Opening the store: one function for each kind of process. Nothing is sent before the first call."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from app.store.dead_letters import DeadLetters
+from app.store.fleet import RedisFleet
+from app.store.intake import RedisChainIntake
+from app.store.keys import DEFAULT_PREFIX, Keys
+from app.store.links import ANSWER_WITHIN_S, BLOCK_MARGIN_S, BLOCK_S, WORKER_ANSWER_WITHIN_S, BlockingLink, Link
+from app.store.surfaces import RedisSurfaceReader
+from app.store.updates import RedisUpdateFeed
+from app.store.work_queue import RedisWorkQueue
+
+API_CONNECTIONS: Final = 32
+"""More requests than this wait for a connection within their budget."""
+WORKER_CONNECTIONS: Final = 3
+"""Main thread, heartbeat and watchdog."""
+HISTORY_LIMIT: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncStore:
+    """The ports of an API process, over shared connections. ``updates`` belongs to one task."""
+
+    intake: RedisChainIntake
+    surfaces: RedisSurfaceReader
+    updates: RedisUpdateFeed
+    fleet: RedisFleet
+    _links: tuple[Link, ...]
+
+    async def ping(self) -> None:
+        """Return if the store answers. Raises StoreUnavailable."""
+        await self._links[0].run("PING")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for link in self._links:
+            await link.close()
+
+
+def connect_async(
+    url: str, *, shards: int = 1, prefix: str = DEFAULT_PREFIX, connections: int = API_CONNECTIONS
+) -> AsyncStore:
+    """Return the ports of an API process on the server at ``url`` (redis://, rediss:// or unix://)."""
+    keys = Keys(prefix, shards)
+    link = Link(url, connections=connections, budget_s=ANSWER_WITHIN_S)
+    waiting = Link(url, connections=1, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
+    reader = RedisSurfaceReader(link, keys)
+    return AsyncStore(
+        intake=RedisChainIntake(link, keys),
+        surfaces=reader,
+        updates=RedisUpdateFeed(waiting, RedisSurfaceReader(waiting, keys), keys),
+        fleet=RedisFleet(link, keys),
+        _links=(link, waiting),
+    )
+
+
+def connect_worker(
+    url: str,
+    *,
+    name: str,
+    lease_s: float,
+    shards: int = 1,
+    prefix: str = DEFAULT_PREFIX,
+    history_limit: int = HISTORY_LIMIT,
+) -> RedisWorkQueue:
+    """Return the work queue of worker ``name``; processes may share a name, as after a restart."""
+    return RedisWorkQueue(
+        BlockingLink(url, connections=WORKER_CONNECTIONS, budget_s=WORKER_ANSWER_WITHIN_S),
+        BlockingLink(url, connections=1, budget_s=BLOCK_S + BLOCK_MARGIN_S),
+        Keys(prefix, shards),
+        consumer=f"{name}-{os.getpid()}-{secrets.token_hex(4)}",
+        lease_s=lease_s,
+        history_limit=history_limit,
+    )
+
+
+def connect_dead_letters(url: str, *, shards: int = 1, prefix: str = DEFAULT_PREFIX) -> DeadLetters:
+    """Return the dead letters, for an operator's command."""
+    return DeadLetters(BlockingLink(url, connections=1, budget_s=WORKER_ANSWER_WITHIN_S), Keys(prefix, shards))

@@ -1,0 +1,122 @@
+"""Fleet over the store: the counters the scripts keep, read for readiness and metrics."""
+
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Any
+
+from app.service.ports import FleetStatus, SubmitOutcome, UnderlyingCounts
+from app.store.keys import HISTOGRAM_BOUNDS_S, HISTOGRAMS, Keys, histogram_bounds_us
+from app.store.links import Link
+
+Fields = Mapping[bytes, bytes]
+
+_PENDING = {b"queued": 1, b"running": 1}
+
+
+class RedisFleet:
+    """Counters, queue and workers; see ports.Fleet."""
+
+    def __init__(self, link: Link, keys: Keys) -> None:
+        self._link = link
+        self._keys = keys
+
+    async def status(self) -> FleetStatus:
+        """Return counters, queue and workers. Raises StoreUnavailable."""
+        keys = self._keys
+        shards = keys.shards
+        per_shard = [
+            command
+            for shard in shards
+            for command in (
+                ("SMEMBERS", keys.underlyings(shard)),
+                ("HGETALL", keys.histograms(shard)),
+                ("HGETALL", keys.counters(shard)),
+                ("XLEN", keys.dead(shard)),
+            )
+        ]
+        *answers, workers, clock, memory = await self._link.run_all(
+            [*per_shard, ("HGETALL", keys.workers()), ("TIME",), ("INFO", "memory")]
+        )
+        now_ms = clock[0] * 1_000 + clock[1] // 1_000
+        names = sorted(name.decode() for members in answers[0::4] for name in members)
+        states = dict(
+            zip(names, await self._link.run_all([("HGETALL", keys.state(name)) for name in names]), strict=True)
+        )
+        counters = answers[2::4]
+        alive = [fields for fields in map(_worker, workers.values()) if fields[0] > now_ms]
+        return FleetStatus(
+            queue_depth=self._by_shard(states, lambda waiting: float(len(waiting)), int),
+            queue_oldest_age_s=self._by_shard(
+                states,
+                lambda waiting: max(((now_ms - int(state[b"queued_ms"])) / 1e3 for state in waiting), default=0.0),
+                float,
+            ),
+            workers_alive=len(alive),
+            warm_workers=sum(warm for _, warm in alive),
+            underlyings=tuple(_counts(name, state) for name, state in states.items()),
+            histograms=_histograms(answers[1::4]),
+            store_used_bytes=int(memory["used_memory"]),
+            invalid_by_venue=_summed(counters, b"invalid:"),
+            quarantined=_summed(counters, b"quarantined:"),
+            dead_letters=sum(answers[3::4]),
+        )
+
+    def _by_shard(self, states: Mapping[str, Fields], measure: Any, number: type) -> dict[str, Any]:
+        waiting: dict[int, list[Fields]] = {shard: [] for shard in self._keys.shards}
+        for name, state in states.items():
+            if state.get(b"state") == b"queued":
+                waiting[self._keys.shard_of(name)].append(state)
+        return {str(shard): number(measure(found)) for shard, found in waiting.items()}
+
+
+def _counts(underlying: str, state: Fields) -> UnderlyingCounts:
+    def count(field: str) -> int:
+        return int(state.get(field.encode(), 0))
+
+    outcomes = {each.value: count(f"submit:{each}") for each in SubmitOutcome}
+    outcomes[SubmitOutcome.DUPLICATE.value] = count("duplicate")
+    outcomes[SubmitOutcome.STALE.value] = count("stale")
+    failure = state.get(b"failure")
+    return UnderlyingCounts(
+        underlying=underlying,
+        received=count("received"),
+        fitted=count("fitted"),
+        failed=count("failed"),
+        superseded=count("superseded"),
+        stale=count("stale"),
+        duplicate=count("duplicate"),
+        pending=_PENDING.get(state.get(b"state", b"idle"), 0) + (b"dirty" in state),
+        reclaimed=count("reclaimed"),
+        fenced=count("fenced"),
+        dead_lettered=count("dead_lettered"),
+        outcomes=outcomes,
+        calibrations=_summed([state], b"calibration:"),
+        last_failure=failure.decode() if failure else None,
+        last_failure_as_of_ms=int(state[b"failure_as_of"]) if failure else None,
+    )
+
+
+def _summed(hashes: list[Fields], prefix: bytes) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for fields in hashes:
+        for field, value in fields.items():
+            if field.startswith(prefix):
+                name = field.removeprefix(prefix).decode()
+                totals[name] = totals.get(name, 0) + int(value)
+    return totals
+
+
+def _histograms(hashes: list[Fields]) -> dict[str, tuple[tuple[tuple[float, int], ...], float, int]]:
+    bounds = [*zip(histogram_bounds_us().split(","), HISTOGRAM_BOUNDS_S, strict=True), ("inf", float("inf"))]
+    histograms = {}
+    for name in HISTOGRAMS:
+        found = _summed(hashes, f"{name}:".encode())
+        cumulative = list(accumulate(found.get(field, 0) for field, _ in bounds))
+        buckets = tuple((bound, count) for (_, bound), count in zip(bounds, cumulative, strict=True))
+        histograms[name] = (buckets, found.get("sum_us", 0) / 1e6, cumulative[-1])
+    return histograms
+
+
+def _worker(announced: bytes) -> tuple[int, bool]:
+    expires_ms, warm, *_ = announced.split(b"|", 3)
+    return int(expires_ms), warm == b"1"

@@ -1,0 +1,42 @@
+"""How a damaged payload is set aside: the call, for whichever link makes it."""
+
+import logging
+from typing import Final, NamedTuple
+
+from app.store.keys import QUARANTINED_KEPT, Keys
+from app.store.lua import QUARANTINE, Script
+from app.store.records import Entry
+
+log = logging.getLogger(__name__)
+
+SURFACE: Final = "surface"
+CHAIN: Final = "chain"
+
+
+class ScriptCall(NamedTuple):
+    """A script with its keys and arguments."""
+
+    script: Script
+    keys: list[str]
+    arguments: list[str | bytes]
+
+
+def surface_quarantined(keys: Keys, underlying: str, entry: Entry, reason: str) -> ScriptCall:
+    """Return the call that takes a damaged surface out of its history."""
+    name, fields = entry
+    return _quarantined(keys, SURFACE, underlying, name, reason, fields.get(b"document", b""))
+
+
+def chain_quarantined(keys: Keys, underlying: str, token: str, reason: str, chain: bytes) -> ScriptCall:
+    """Return the call that keeps a damaged chain; the caller has settled its claim."""
+    return _quarantined(keys, CHAIN, underlying, token.encode(), reason, chain)
+
+
+def _quarantined(keys: Keys, kind: str, underlying: str, entry: bytes, reason: str, payload: bytes) -> ScriptCall:
+    log.error("payload_quarantined", extra={"kind": kind, "underlying": underlying, "reason": reason})
+    shard = keys.shard_of(underlying)
+    return ScriptCall(
+        QUARANTINE,
+        [keys.history(underlying), keys.quarantine(shard), keys.counters(shard)],
+        [kind, underlying, entry, reason, payload, str(QUARANTINED_KEPT)],
+    )

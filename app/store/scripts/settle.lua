@@ -1,0 +1,81 @@
+-- The holder of the fence answers: a surface, or a failure. The underlying becomes idle, or waits again if dirty.
+
+local queue, state, chain, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local updates, counters, histograms = KEYS[5], KEYS[6], KEYS[7]
+local token, underlying, fence, order = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local verdict, outcome, document, reason = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local calibration_us, queue_wait_us, bounds_us = ARGV[9], ARGV[10], ARGV[11]
+local history_kept, updates_kept = ARGV[12], ARGV[13]
+
+local now = fields(state, {'state', 'token', 'fence', 'dirty', 'running_order', 'running_as_of', 'running_sequence',
+  'running_received_ms', 'version', 'surface_order', 'settled_fence', 'settled_as'})
+
+if now.settled_fence == fence then
+  return now.settled_as
+end
+if now.state ~= 'running' or now.fence ~= fence or now.token ~= token or now.running_order ~= order then
+  count(state, 'fenced')
+  return 'fenced'
+end
+
+-- Everything that may fail on a damaged number is worked out before the first write: a script is not rolled back.
+local us = now_us()
+local previous = now.version or '0'
+local version = ticked(previous, us)
+local end_to_end_us = whole(us - tonumber(now.running_as_of) * 1000)
+local since_received_us = whole(us - tonumber(now.running_received_ms) * 1000)
+
+local function observe(name, duration_us)
+  local bucket = 'inf'
+  for bound in string.gmatch(bounds_us, '[^,]+') do
+    if tonumber(duration_us) <= tonumber(bound) then
+      bucket = bound
+      break
+    end
+  end
+  count(histograms, name .. ':' .. bucket)
+  redis.call('HINCRBY', histograms, name .. ':sum_us', duration_us)
+end
+
+local function publish()
+  local envelope = {underlying, version, previous, now.running_as_of, now.running_sequence,
+    now.running_received_ms, ms_of(us)}
+  redis.call('XADD', history, 'MAXLEN', '=', history_kept, version .. '-0', 'prev_version', previous,
+    'as_of', now.running_as_of, 'sequence', now.running_sequence, 'received_ms', now.running_received_ms,
+    'calibrated_ms', ms_of(us), 'check', redis.sha1hex(table.concat(envelope, '|')), 'document', document)
+  local number = redis.call('HINCRBY', counters, 'updates', 1)
+  redis.call('XADD', updates, 'MAXLEN', '~', updates_kept, '*', 'underlying', underlying, 'version', version,
+    'number', whole(number))
+  redis.call('HSET', state, 'version', version, 'surface_order', order)
+  observe('end_to_end', end_to_end_us)
+  observe('received_to_published', since_received_us)
+end
+
+dequeue(queue, token)
+local settled = 'failed'
+if verdict == 'surface' then
+  count(state, 'fitted')
+  settled = 'kept_newer'
+  if not now.surface_order or order >= now.surface_order then
+    publish()
+    settled = 'published'
+  end
+else
+  count(state, 'failed')
+  redis.call('HSET', state, 'failure', reason, 'failure_as_of', now.running_as_of)
+end
+count(state, 'calibration:' .. outcome)
+if calibration_us ~= '' then
+  observe('calibration_duration', calibration_us)
+  observe('queue_wait', queue_wait_us)
+end
+
+redis.call('HSET', state, 'attempts', '0', 'settled_fence', fence, 'settled_as', settled)
+if now.dirty then
+  redis.call('HDEL', state, 'dirty')
+  enqueue(queue, state, underlying, us)
+else
+  redis.call('HSET', state, 'state', 'idle')
+  redis.call('DEL', chain)
+end
+return settled

@@ -1,0 +1,199 @@
+"""WorkQueue over the store, for a worker's threads."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app.service.ports import Claim, CommitOutcome, CorruptPayload, FitTimings, PublishedSurface
+from app.store.codec import check_chain, seal_document
+from app.store.keys import DEAD_LETTERS_KEPT, MAX_ATTEMPTS, UPDATES_KEPT, Keys, chain_order, histogram_bounds_us
+from app.store.links import BlockingLink
+from app.store.lua import ANNOUNCE, CLAIM, EXTEND, HAND_BACK, SETTLE
+from app.store.quarantine import chain_quarantined, surface_quarantined
+from app.store.records import entries_of, surface_of
+from app.store.tokens import Token, Tokens
+
+log = logging.getLogger(__name__)
+
+ANNOUNCED_FOR_S: Final = 5.0
+"""How long a worker counts as alive after it last said so, at least."""
+LONGEST_REASON: Final = 1_000
+"""Characters of a failure's reason that are kept."""
+
+
+class RedisWorkQueue:
+    """Where one worker takes work; see ports.WorkQueue. ``consumer`` is unique to the process."""
+
+    def __init__(
+        self,
+        link: BlockingLink,
+        blocking: BlockingLink,
+        keys: Keys,
+        *,
+        consumer: str,
+        lease_s: float,
+        history_limit: int,
+    ) -> None:
+        self._link = link
+        self._blocking = blocking
+        self._keys = keys
+        self._tokens = Tokens(link, blocking, keys, consumer=consumer, lease_s=lease_s)
+        self._consumer = consumer
+        self._lease_s = lease_s
+        self._history_limit = history_limit
+
+    def claim(self, timeout_s: float) -> Claim | None:
+        """Wait for a waiting underlying and take its newest chain under a lease; None on timeout."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            token = self._tokens.take(deadline - time.monotonic())
+            claim = self._claimed(token) if token else None
+            if claim or time.monotonic() >= deadline:
+                return claim
+
+    def extend(self, claim: Claim) -> None:
+        """Renew the lease; nothing happens if it was lost, which the commit will tell."""
+        self._link.call(
+            EXTEND,
+            [self._queue_of(claim), self._keys.state(claim.underlying)],
+            [claim.token, str(claim.fence), self._consumer],
+        )
+
+    def commit(self, claim: Claim, document: bytes, *, outcome: str, timings: FitTimings) -> CommitOutcome:
+        """Publish the surface fitted to the claimed chain and release the underlying. May be repeated."""
+        answer = self._settle(claim, "surface", outcome, seal_document(document), "", timings)
+        return _outcome(answer)
+
+    def fail(self, claim: Claim, reason: str, *, outcome: str, timings: FitTimings | None) -> CommitOutcome:
+        """Count the claimed chain as failed; the last good surface stays. May be repeated."""
+        return _outcome(self._settle(claim, "failed", outcome, b"", reason[:LONGEST_REASON], timings))
+
+    def hand_back(self, claim: Claim) -> None:
+        """Give an unfinished chain back to the queue at once, without counting an attempt. May be repeated."""
+        self._link.call(
+            HAND_BACK,
+            [self._queue_of(claim), self._keys.state(claim.underlying)],
+            [claim.token, claim.underlying, str(claim.fence)],
+        )
+
+    def announce(self, worker: str, *, warm: bool, busy_with: str | None, busy_since_ms: int | None = None) -> None:
+        """Say that this worker is alive, and what it is fitting since when."""
+        lives_ms = round(max(ANNOUNCED_FOR_S, self._lease_s) * 1e3)
+        self._announce(worker, lives_ms, warm, busy_with, busy_since_ms)
+
+    def leave(self, worker: str) -> None:
+        """Say that this worker ends."""
+        self._announce(worker, 0, False, None, None)
+        self._tokens.leave()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._link.close()
+        self._blocking.close()
+
+    def _announce(
+        self, worker: str, lives_ms: int, warm: bool, busy_with: str | None, busy_since_ms: int | None
+    ) -> None:
+        said = [worker, str(lives_ms), "1" if warm else "0", str(busy_since_ms or ""), busy_with or ""]
+        self._link.call(ANNOUNCE, [self._keys.workers()], said)
+
+    def _claimed(self, taken: Token) -> Claim | None:
+        keys = self._keys
+        shard, token, underlying = taken
+        answer = self._link.call(
+            CLAIM,
+            [
+                keys.queue(shard),
+                keys.state(underlying),
+                keys.chain(underlying),
+                keys.history(underlying),
+                keys.dead(shard),
+            ],
+            [token, underlying, self._consumer, str(MAX_ATTEMPTS), str(DEAD_LETTERS_KEPT)],
+        )
+        said = answer[0].decode()
+        if said == "dead_lettered":
+            log.error("chain_dead_lettered", extra={"underlying": underlying, "attempts": int(answer[1])})
+        if said != "claimed":
+            return None
+        fence, attempt, as_of_ms, sequence, received_ms, claimed_ms = map(int, answer[1:7])
+        claim = Claim(
+            underlying=underlying,
+            token=token,
+            fence=fence,
+            attempt=attempt,
+            as_of_ms=as_of_ms,
+            sequence=sequence,
+            received_ms=received_ms,
+            chain=answer[7],
+            previous=self._previous(underlying, answer[8]),
+            claimed_ms=claimed_ms,
+        )
+        return claim if self._undamaged(claim) else None
+
+    def _previous(self, underlying: str, page: Sequence[Any]) -> PublishedSurface | None:
+        """Return the newest undamaged surface; ``page`` holds the newest entry of the history, if any."""
+        entries = entries_of(page)
+        while entries:
+            try:
+                return surface_of(underlying, entries[0])
+            except CorruptPayload as corrupt:
+                self._link.call(*surface_quarantined(self._keys, underlying, entries[0], str(corrupt)))
+            entries = self._link.run("XREVRANGE", self._keys.history(underlying), "+", "-", "COUNT", 1)
+        return None
+
+    def _undamaged(self, claim: Claim) -> bool:
+        try:
+            check_chain(claim.chain)
+        except CorruptPayload as corrupt:
+            self.fail(claim, f"stored chain cannot be read: {corrupt}", outcome="corrupt", timings=None)
+            self._link.call(*chain_quarantined(self._keys, claim.underlying, claim.token, str(corrupt), claim.chain))
+            return False
+        return True
+
+    def _settle(
+        self, claim: Claim, verdict: str, outcome: str, document: bytes, reason: str, timings: FitTimings | None
+    ) -> str:
+        keys = self._keys
+        shard = keys.shard_of(claim.underlying)
+        answer: bytes = self._link.call(
+            SETTLE,
+            [
+                keys.queue(shard),
+                keys.state(claim.underlying),
+                keys.chain(claim.underlying),
+                keys.history(claim.underlying),
+                keys.updates(shard),
+                keys.counters(shard),
+                keys.histograms(shard),
+            ],
+            [
+                claim.token,
+                claim.underlying,
+                str(claim.fence),
+                chain_order(claim.as_of_ms, claim.sequence),
+                verdict,
+                outcome,
+                document,
+                reason,
+                _microseconds(timings.calibration_s) if timings else "",
+                _microseconds(timings.queue_wait_s) if timings else "",
+                histogram_bounds_us(),
+                str(self._history_limit),
+                str(UPDATES_KEPT),
+            ],
+        )
+        return answer.decode()
+
+    def _queue_of(self, claim: Claim) -> str:
+        return self._keys.queue(self._keys.shard_of(claim.underlying))
+
+
+def _outcome(answer: str) -> CommitOutcome:
+    """A chain that was handed back is no longer this worker's either."""
+    return CommitOutcome.FENCED if answer == "handed_back" else CommitOutcome(answer)
+
+
+def _microseconds(duration_s: float) -> str:
+    return str(round(duration_s * 1e6))
