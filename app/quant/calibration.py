@@ -14,6 +14,7 @@ from app.quant.errors import QuantError, UnknownModel
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions, FitStatus, SurfaceModel, SurfaceSolution
 from app.quant.nodes import node_vols
+from app.quant.rate_curve import RateCurve
 from app.quant.report import FitReport, report_fit
 from app.quant.smile import ChainSmiles, ExcludedExpiry, ExpiryStatus, Smile, read_smiles
 from app.quant.surface import SurfaceSlice, VolSurface
@@ -73,12 +74,12 @@ def calibrate_surface(
         raise UnknownModel(f"model {model!r} is not one of {', '.join(sorted(MODELS))}")
     asked = MODELS[model]
     read = read_smiles(chain, min_quotes=asked.min_quotes)
-    if not read.smiles:
+    if not read.smiles or read.rate_curve is None:
         raise NoSmile(_why_no_smile(chain, read), read.excluded)
     refusals: list[str] = []
     for candidate in _candidates(asked):
         solution = candidate.fit(read.smiles, previous.states if previous else (), options or FitOptions())
-        surface = _surface(chain, candidate, read.smiles, solution)
+        surface = _surface(chain, candidate, read.smiles, read.rate_curve, solution)
         certificate = certify(surface.states)
         if certificate.arbitrage_free or not asked.arbitrage_free:
             break
@@ -97,13 +98,13 @@ def _candidates(asked: SurfaceModel) -> Iterator[SurfaceModel]:
 
 
 def _surface(
-    chain: OptionChain, model: SurfaceModel, smiles: tuple[Smile, ...], solution: SurfaceSolution
+    chain: OptionChain, model: SurfaceModel, smiles: tuple[Smile, ...], rates: RateCurve, solution: SurfaceSolution
 ) -> VolSurface:
     slices = tuple(
         SurfaceSlice(s.expiry_ms, s.t, s.forward, s.forward_sd, s.discount_factor, curve)
         for s, curve in zip(smiles, solution.curves, strict=True)
     )
-    return VolSurface(chain.underlying, chain.as_of_ms, model.name, slices)
+    return VolSurface(chain.underlying, chain.as_of_ms, model.name, slices, rates)
 
 
 def _judge(

@@ -12,6 +12,7 @@ from app.quant.black import strike_from_delta
 from app.quant.errors import InvalidQuery
 from app.quant.interpolation import Position, interpolated_variance
 from app.quant.models.base import SliceState, SmileCurve
+from app.quant.rate_curve import RateCurve
 
 SAME_MATURITY_YEARS: Final = 1e-10
 """Two maturities closer than this (3 ms) are one: below the clock's resolution."""
@@ -36,12 +37,16 @@ class SurfaceSlice:
 
 @dataclass(frozen=True)
 class VolSurface:
-    """Slices of one underlying, expiries ascending, at least one. Raises InvalidQuery when built empty."""
+    """Slices of one underlying, expiries ascending, and the curve of its forwards and discount factors.
+
+    Raises InvalidQuery when built without a slice.
+    """
 
     underlying: str
     as_of_ms: int
     model: str
     slices: tuple[SurfaceSlice, ...]
+    rate_curve: RateCurve
 
     def __post_init__(self) -> None:
         if not self.slices:
@@ -67,17 +72,12 @@ class VolSurface:
         return np.sqrt(w / t)
 
     def forward(self, t: float) -> float:
-        """Return the forward for ``t``: ln F linear in t between expiries (constant carry), flat outside them."""
-        logs = np.log([s.forward for s in self.slices])
-        return float(np.exp(np.interp(t, self.maturities, logs)))
+        """Return the forward for ``t``, on the rate curve."""
+        return float(self.rate_curve.forward_at(t))
 
     def discount_factor(self, t: float) -> float:
-        """Return D(t): ln D linear in t between (0, 0) and the expiries, the last rate kept beyond them."""
-        logs = np.log([1.0, *(s.discount_factor for s in self.slices)])
-        times = np.array([0.0, *self.maturities])
-        if t > times[-1]:
-            return float(np.exp(logs[-1] * t / times[-1]))
-        return float(np.exp(np.interp(t, times, logs)))
+        """Return the premium currency's discount factor for ``t``, on the rate curve."""
+        return float(self.rate_curve.discount_factor(t))
 
     def covers(self, t: float) -> bool:
         """Return True where ``t`` lies within the calibrated expiries."""

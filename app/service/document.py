@@ -113,6 +113,19 @@ class DriftDocument(msgspec.Struct, frozen=True):
     per_parameter: list[ParameterDrift]
 
 
+class RateCurveDocument(msgspec.Struct, frozen=True):
+    """Forwards and discount factors of any tenor, calibrated with the surface: see app/quant/rate_curve.py.
+
+    ``carry`` is ln(forward/spot)/t and ``discount_rate`` -ln(discount factor)/t at the pillars ``t``; ``spot`` is the
+    forward carried back to t = 0.
+    """
+
+    spot: float
+    t: list[float]
+    carry: list[float]
+    discount_rate: list[float]
+
+
 class VolGrid(msgspec.Struct, frozen=True):
     """Model-free vols: ``vol[i][j]`` at tenor_days[i], delta[j]; null beyond the expiries."""
 
@@ -138,6 +151,7 @@ class SurfaceDocument(msgspec.Struct, frozen=True):
     fit: SurfaceQuality
     certificate: CertificateDocument
     drift: DriftDocument
+    rate_curve: RateCurveDocument
     vol_grid: VolGrid
 
 

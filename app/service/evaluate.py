@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.quant.arrays import BoolArray, FloatArray
+from app.quant.arrays import BoolArray, FloatArray, frozen
 from app.quant.black import black_greeks, black_price
 from app.quant.errors import InvalidQuery
 from app.quant.interpolation import Position
 from app.quant.models import MODELS
+from app.quant.rate_curve import RateCurve
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.year_fraction import year_fraction
 from app.service.document import SurfaceDocument
@@ -56,7 +57,14 @@ def surface_of(document: SurfaceDocument) -> VolSurface:
             continue
         curve = model.curve(s.parameters, t=s.t, forward=s.forward)
         slices.append(SurfaceSlice(ms_of(s.expiry), s.t, s.forward, s.forward_sd, s.discount_factor, curve))
-    return VolSurface(document.underlying, ms_of(document.as_of), document.model, tuple(slices))
+    published = document.rate_curve
+    rates = RateCurve(
+        t=frozen(published.t),
+        rate=frozen(published.carry),
+        discount_rate=frozen(published.discount_rate),
+        spot=published.spot,
+    )
+    return VolSurface(document.underlying, ms_of(document.as_of), document.model, tuple(slices), rates)
 
 
 def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:

@@ -8,6 +8,7 @@ from app.quant.certificate import Certificate
 from app.quant.chain import OptionChain
 from app.quant.drift import Drift
 from app.quant.nodes import DELTA_NAMES, TENOR_DAYS
+from app.quant.rate_curve import RateCurve
 from app.quant.report import SliceReport
 from app.quant.surface import SurfaceSlice
 from app.service.document import (
@@ -18,6 +19,7 @@ from app.service.document import (
     NodeDrift,
     ParameterDrift,
     PlaceDocument,
+    RateCurveDocument,
     SliceDocument,
     SurfaceDocument,
     SurfaceQuality,
@@ -53,6 +55,7 @@ def document_of(fit: SurfaceFit, chain: OptionChain) -> SurfaceDocument:
         ),
         certificate=_certificate(fit.certificate),
         drift=_drift(fit.drift),
+        rate_curve=_rate_curve(fit.surface.rate_curve),
         vol_grid=VolGrid(
             tenor_days=list(TENOR_DAYS),
             delta=list(DELTA_NAMES),
@@ -103,6 +106,10 @@ def _certificate(certificate: Certificate) -> CertificateDocument:
         },
         failures=list(certificate.failures),
     )
+
+
+def _rate_curve(curve: RateCurve) -> RateCurveDocument:
+    return RateCurveDocument(curve.spot, curve.t.tolist(), curve.rate.tolist(), curve.discount_rate.tolist())
 
 
 def _drift(drift: Drift) -> DriftDocument:
