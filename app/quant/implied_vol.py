@@ -6,12 +6,12 @@ Each price is reduced to its out-of-the-money side in units of sqrt(F K); implie
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from app.quant.arrays import FloatArray
+from app.quant.arrays import BoolArray, FloatArray, flat
 from app.quant.compiled import kernel
 from app.quant.elementary import log_one_plus
 from app.quant.implied_deviation import SOLVABLE, solve_deviations
@@ -76,11 +76,11 @@ def implied_vol(
     depends on its own quote alone, to the last bit. No value raises; shapes that do not broadcast raise ValueError.
     """
     shape = np.broadcast(price, forward, strike, t, is_call).shape
-    prices, forwards, strikes, times = (_flat(a, shape, np.float64) for a in (price, forward, strike, t))
+    prices, forwards, strikes, times = (flat(a, shape) for a in (price, forward, strike, t))
     n = prices.shape[0]
     distance, beta, room, vol = np.empty((4, n))
     status = np.empty(n, np.int8)
-    _reduce(prices, forwards, strikes, times, _flat(is_call, shape, np.bool_), distance, beta, room, status)
+    _reduce(prices, forwards, strikes, times, flat(is_call, shape, np.bool_), distance, beta, room, status)
     solve_deviations(distance, beta, room, status, vol)
     _per_root_year(vol, times)
     return ImpliedVols(vol.reshape(shape), status.reshape(shape))
@@ -93,7 +93,7 @@ def otm_deviation(k: ArrayLike, price: ArrayLike) -> ImpliedDeviations:
     no value raises; shapes that do not broadcast raise ValueError.
     """
     shape = np.broadcast(k, price).shape
-    log_moneyness, prices = _flat(k, shape, np.float64), _flat(price, shape, np.float64)
+    log_moneyness, prices = flat(k, shape), flat(price, shape)
     n = prices.shape[0]
     distance, beta, room, deviation = np.empty((4, n))
     status = np.empty(n, np.int8)
@@ -102,23 +102,13 @@ def otm_deviation(k: ArrayLike, price: ArrayLike) -> ImpliedDeviations:
     return ImpliedDeviations(deviation.reshape(shape), status.reshape(shape))
 
 
-def _flat(values: ArrayLike, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-    """Return ``values`` broadcast to ``shape`` as a contiguous one-dimensional array, itself where it is one."""
-    array = np.asarray(values, dtype)
-    if array.shape != shape or not array.flags.c_contiguous:
-        filled = np.empty(shape, dtype)
-        filled[...] = array
-        array = filled
-    return array.reshape(-1)
-
-
 @kernel
 def _reduce(
     price: FloatArray,
     forward: FloatArray,
     strike: FloatArray,
     t: FloatArray,
-    is_call: NDArray[np.bool_],
+    is_call: BoolArray,
     distance: FloatArray,
     beta: FloatArray,
     room: FloatArray,

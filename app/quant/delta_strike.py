@@ -1,0 +1,118 @@
+"""The strike that has a given delta at the vol its own smile gives it."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import log_ndtr, ndtri
+
+from app.quant.arrays import FloatArray
+
+MAX_DOUBLINGS: Final = 12
+"""Doublings of the bracket, from one standard deviation: no listed strike is 4,096 of them away."""
+MAX_STEPS: Final = 100
+TOLERANCE: Final = 4e-16
+"""Width of the final bracket over 1 + |k|: neighbouring doubles."""
+GOLDEN: Final = 0.6180339887498949
+PEAK_RANGE: Final = 32.0
+"""Standard deviations about the forward within which a net call delta has its maximum."""
+PEAK_STEPS: Final = 50
+"""Golden-section steps to the largest net delta: the bracket shrinks by 3e-11, beyond what a flat top resolves."""
+
+Function = Callable[[FloatArray], FloatArray]
+
+
+def strike_from_delta(
+    forward: ArrayLike,
+    vol_of_k: Function,
+    t: ArrayLike,
+    delta: ArrayLike,
+    is_call: ArrayLike,
+    *,
+    net: bool = False,
+) -> FloatArray:
+    """Return the strikes K with delta(K, vol_of_k(ln(K/F))) = ``delta``; NaN where there is none.
+
+    ``delta`` is signed as :class:`~app.quant.black.BlackGreeks` reports it: calls in (0, 1), puts negative. With
+    ``net`` it is net of a coin premium, w (K/F) Phi(w d2). A call's net delta rises to a maximum and falls again:
+    the strike right of the maximum is returned (the convention of the FX market, Reiswich and Wystup 2010), NaN above
+    it. ``vol_of_k`` takes k = ln(K/F) of the broadcast shape and returns vols of that shape.
+    """
+    shape = np.broadcast(forward, t, delta, is_call).shape
+    forwards, times, deltas = (np.broadcast_to(np.asarray(a, np.float64), shape) for a in (forward, t, delta))
+    calls = np.broadcast_to(np.asarray(is_call, np.bool_), shape)
+    magnitude = np.where(calls, deltas, -deltas)
+    asked = (magnitude > 0.0) & ((magnitude < 1.0) | (net & ~calls))
+    size = np.where(asked, magnitude, 0.5)
+    root = np.sqrt(times)
+
+    def deviation(k: FloatArray) -> FloatArray:
+        return vol_of_k(k) * root
+
+    def excess(k: FloatArray) -> FloatArray:
+        """Fall through zero at the strike asked for (a net call's: right of its maximum)."""
+        s = deviation(k)
+        if not net:
+            quantile: FloatArray = ndtri(size)
+            return 0.5 * s - k / s - np.where(calls, quantile, -quantile)
+        d2 = -0.5 * s - k / s
+        gap: FloatArray = np.where(calls, log_ndtr(d2), -log_ndtr(-d2)) + np.where(calls, 1.0, -1.0) * (
+            k - np.log(size)
+        )
+        return gap
+
+    origin = np.zeros(shape)
+    step = deviation(origin)
+    if net:
+        origin = np.where(calls, _peak(excess, -PEAK_RANGE * step, PEAK_RANGE * step), origin)
+    low = np.where(net & calls, origin, _outward(excess, origin, -step, positive=True))
+    high = _outward(excess, origin, step, positive=False)
+    found = asked & (excess(low) >= 0.0) & (excess(high) <= 0.0)
+    return np.where(found, forwards * np.exp(_falling_root(excess, low, high)), np.nan)
+
+
+def _outward(function: Function, origin: FloatArray, step: FloatArray, *, positive: bool) -> FloatArray:
+    """Return ``origin`` + ``step`` 2^n with the least n where the function has the sign asked for."""
+    k = origin + step
+    for _ in range(MAX_DOUBLINGS):
+        value = function(k)
+        missing = value < 0.0 if positive else value > 0.0
+        if not missing.any():
+            break
+        step = np.where(missing, 2.0 * step, step)
+        k = origin + step
+    return k
+
+
+def _peak(function: Function, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Return where a function that rises and then falls is largest, by golden-section search."""
+    for _ in range(PEAK_STEPS):
+        reach = GOLDEN * (high - low)
+        left, right = high - reach, low + reach
+        rising = function(left) < function(right)
+        low, high = np.where(rising, left, low), np.where(rising, high, right)
+    return 0.5 * (low + high)
+
+
+def _falling_root(function: Function, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Return the zeros between ``low``, where the function is not negative, and ``high``, where it is not positive.
+
+    Regula falsi; an end that stays for two steps counts half (the Illinois rule, Dowell and Jarratt 1971).
+    """
+    at_low, at_high = function(low), function(high)
+    root, stayed_low = low, np.zeros(low.shape, np.bool_)
+    stayed_high = stayed_low
+    for _ in range(MAX_STEPS):
+        drop = at_low - at_high
+        share = np.divide(at_low, drop, out=np.zeros(low.shape), where=drop > 0.0)
+        previous, root = root, low + share * (high - low)
+        if not (np.abs(root - previous) > TOLERANCE * (1.0 + np.abs(root))).any():
+            break
+        value = function(root)
+        moves_low = value > 0.0
+        at_high = np.where(moves_low, np.where(stayed_high, 0.5 * at_high, at_high), value)
+        at_low = np.where(moves_low, value, np.where(stayed_low, 0.5 * at_low, at_low))
+        low, high = np.where(moves_low, root, low), np.where(moves_low, high, root)
+        stayed_high, stayed_low = moves_low, ~moves_low
+    return root
