@@ -212,6 +212,13 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(**values)
 
 
+def required_redis_url(settings: Settings) -> str:
+    """Return the server's URL, for a process that has no server of its own. Raises InvalidSettings without one."""
+    if settings.redis_url is None:
+        raise InvalidSettings(["REDIS_URL is empty: this process needs the URL of the store (`run` starts one itself)"])
+    return settings.redis_url
+
+
 def _unknown_names(given: Mapping[str, str]) -> list[str]:
     known = [setting.variable for setting in setting_table().values()]
     problems = []

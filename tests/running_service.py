@@ -1,5 +1,6 @@
 """The real service in its own processes: `python -m app run` on a free port with a data folder of its own."""
 
+import math
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+JSON = {"Content-Type": "application/json"}
 READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 5.0
 """Ctrl-C ends everything within this; the service promises it."""
@@ -54,7 +56,7 @@ def is_running(pid: int) -> bool:
 
 
 class RunningService:
-    """A started service; ``log`` is what it wrote to stderr."""
+    """A started service; ``log`` is what it wrote to stderr, ``ready_after_s`` counts from its start."""
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.port = free_port()
@@ -70,6 +72,7 @@ class RunningService:
             **settings,
         }
         self.started = time.monotonic()
+        self.ready_after_s = math.nan
         with self.log.open("ab") as log:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-m", "app", "run"], env=environment, stdout=subprocess.DEVNULL, stderr=log
@@ -109,7 +112,7 @@ def running_service(data_dir: Path, **settings: str) -> Iterator[RunningService]
     """Give a ready service; whatever happens, none of its processes outlives the block."""
     service = RunningService(data_dir, **settings)
     try:
-        service.wait_until_ready()
+        service.ready_after_s = service.wait_until_ready()
         yield service
     finally:
         if service.supervisor.poll() is None:

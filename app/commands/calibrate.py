@@ -1,7 +1,6 @@
 """Fit one recorded chain and print the fit: the worker's pure call, with no service around it."""
 
 import argparse
-import gzip
 import os
 import sys
 from collections import Counter
@@ -11,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
+from app.feeds.recording import InvalidRecording, RecordedChain, read_recorded
 from app.quant.calibration import NoSmile, SurfaceFit, calibrate_surface
 from app.quant.certificate import Certificate
 from app.quant.chain import OptionChain
-from app.quant.errors import InvalidChain
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.report import SliceReport
 from app.quant.surface import SurfaceSlice, VolSurface
@@ -33,20 +32,20 @@ COLUMNS: Final = (16, 7, 12, 9, 7, 8, 8, 8, 6)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the file, how to read it and what to print."""
     parser.add_argument("file", type=Path, help="a chain as the venue sends it: .json or .jsonl, may be gzipped")
-    parser.add_argument("--venue", choices=VENUES, default="deribit", help="whose format it is (default: deribit)")
+    parser.add_argument("--venue", choices=VENUES, help="whose format it is (default: the file's name begins with it)")
     parser.add_argument("--model", choices=MODELS, default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
-    parser.add_argument("--line", type=int, help="of a .jsonl file, counted from 1 (default: the last)")
+    parser.add_argument("--line", type=int, help="which chain of a .jsonl file, counted from 1 (default: the last)")
     parser.add_argument("--json", action="store_true", help="print the surface document instead of the table")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the fit and return 0; a chain that cannot be read or fitted is explained on stderr."""
     try:
-        body = read_body(arguments.file, arguments.line)
-        chain = VENUES[arguments.venue].parse(body, received_ms=0)
+        recorded = recorded_body(arguments.file, arguments.venue, arguments.line)
+        chain = VENUES[recorded.venue].parse(recorded.body, received_ms=0)
         fit = calibrate_surface(chain, model=arguments.model)
-    except (OSError, InvalidChain) as refused:
-        print(f"{arguments.file}: {refused}", file=sys.stderr)
+    except (OSError, InvalidRecording) as refused:
+        print(refused, file=sys.stderr)
         return os.EX_DATAERR
     except NoSmile as nothing:
         print(f"{arguments.file}: {nothing}", file=sys.stderr)
@@ -60,16 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def read_body(path: Path, line: int | None) -> bytes:
-    """Return a chain's bytes: the whole of ``path``, or a line of a .jsonl file (InvalidChain: there is none)."""
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if ".jsonl" not in path.suffixes:
-        return data
-    lines = data.splitlines()
-    number = len(lines) if line is None else line
-    if not 1 <= number <= len(lines):
-        raise InvalidChain(f"line {number} is not one of its {len(lines)} lines")
-    return lines[number - 1]
+def recorded_body(path: Path, venue: str | None, line: int | None) -> RecordedChain:
+    """Return the chain in ``path``: its ``line``, counted from 1, or the last. Raises InvalidRecording without it."""
+    chains = list(read_recorded(path, venue=venue))
+    number = len(chains) if line is None else line
+    if not 1 <= number <= len(chains):
+        raise InvalidRecording(f"{path}: it has {len(chains)} chains, none is number {line}")
+    return chains[number - 1]
 
 
 def table(fit: SurfaceFit, chain: OptionChain) -> Iterator[str]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from app import logs
 from app.commands.healthy import answers_ready
 from app.settings import Settings, environment_of_children, load
-from app.store.embedded import EmbeddedServer
+from app.store.embedded import EmbeddedServer, ServerNotStarted
 from app.supervisor import Refused, Supervisor, app_program
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     except* Refused as refused:
         sys.stderr.writelines(f"{each}\n" for each in refused.exceptions)
         raise SystemExit(os.EX_CONFIG) from None
+    except* ServerNotStarted as failed:
+        sys.stderr.writelines(f"{each}\n" for each in failed.exceptions)
+        raise SystemExit(os.EX_UNAVAILABLE) from None
     return 0
 
 
@@ -62,7 +65,7 @@ def _store(settings: Settings) -> Iterator[tuple[EmbeddedServer | None, str]]:
     if settings.redis_url:
         yield None, settings.redis_url
         return
-    server = EmbeddedServer(settings.data_dir, appendfsync=settings.appendfsync, binary=settings.redis_bin)
+    server = EmbeddedServer(settings.data_dir, appendfsync=settings.appendfsync, program=settings.redis_bin)
     try:
         yield server, server.start()
     finally:

@@ -1,0 +1,58 @@
+"""Serve HTTP and WebSocket over the store."""
+
+import argparse
+import os
+import sys
+import time
+
+from app import logs
+from app.api.app import create_app
+from app.api.server import serve
+from app.api.services import ApiLimits, ApiServices
+from app.settings import Settings, load, required_redis_url
+from app.store.codec import encode_chain
+from app.store.connect import connect_async
+from app.venues import VENUES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take none: the API is configured by the environment."""
+    del parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    del arguments
+    settings = load()
+    logs.configure(settings.log_level_number, settings.log_format, "api")
+    services = _services(settings)
+    try:
+        serve(
+            create_app(services),
+            settings.host,
+            settings.port,
+            max_message_bytes=settings.max_body_bytes,
+        )
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {settings.host}:{settings.port}: {error}\n")
+        return os.EX_UNAVAILABLE
+    return 0
+
+
+def _services(settings: Settings) -> ApiServices:
+    store = connect_async(required_redis_url(settings), shards=settings.shards)
+    return ApiServices(
+        intake=store.intake,
+        reader=store.surfaces,
+        feed=store.updates,
+        fleet=store.fleet,
+        venues=VENUES,
+        encode_chain=encode_chain,
+        clock=lambda: time.time_ns() // 1_000_000,
+        limits=ApiLimits(
+            max_body_bytes=settings.max_body_bytes,
+            stale_after_s=settings.stale_after_s,
+            history_limit=settings.history_limit,
+        ),
+        close=store.close,
+    )

@@ -1,0 +1,55 @@
+"""Calibrate waiting chains, one at a time, until asked to stop. Run as many as there are cores to spare."""
+
+import argparse
+import functools
+import logging
+import socket
+
+from app import logs
+from app.quant.compiled import uncached_kernels
+from app.quant.models import MODELS
+from app.quant.warm_up import warm_up
+from app.service.recalibrate import CalibrationPolicy, recalibrate
+from app.settings import InvalidSettings, load, required_redis_url
+from app.store.codec import decode_chain
+from app.store.connect import connect_worker
+from app.worker import run_worker, stop_on_signals
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the worker's name."""
+    parser.add_argument("--name", default=socket.gethostname(), help="in logs and metrics (default: the host's name)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Work until SIGTERM or SIGINT."""
+    settings = load()
+    logs.configure(settings.log_level_number, settings.log_format, arguments.name)
+    if settings.model not in MODELS:
+        raise InvalidSettings([f"SMILEKEEPER_MODEL={settings.model}: must be one of {', '.join(MODELS)}"])
+    redis_url = required_redis_url(settings)
+    stop = stop_on_signals()
+    if uncached_kernels():
+        log.warning("kernels_not_cached", extra={"count": len(uncached_kernels()), "effect": "compiled at every start"})
+    queue = connect_worker(
+        redis_url,
+        name=arguments.name,
+        lease_s=settings.lease_s,
+        shards=settings.shards,
+        history_limit=settings.history_limit,
+    )
+    run_worker(
+        queue,
+        recalibrate=functools.partial(
+            recalibrate, decode_chain=decode_chain, policy=CalibrationPolicy(model=settings.model)
+        ),
+        warm_up=warm_up,
+        name=arguments.name,
+        lease_s=settings.lease_s,
+        fit_limit_s=settings.fit_limit_s,
+        stop=stop,
+    )
+    queue.close()
+    return 0

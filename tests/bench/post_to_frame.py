@@ -1,0 +1,77 @@
+"""From the first byte of a POST to the WebSocket frame with its surface."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+import httpx
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from tests.bench.figure import Figure, percentiles
+from tests.bench.market import next_chain, recorded_day
+from tests.running_service import JSON, RunningService, free_port
+
+ROUNDS = 200
+NAIVE_ROUNDS = 5
+WARM_UP_ROUNDS = 5
+
+
+def figures(service: RunningService) -> Iterator[Figure]:
+    naive = list(_naive_seconds())
+    with (
+        httpx.Client(base_url=service.base_url, headers=JSON) as http,
+        connect(service.stream_url, compression=None) as stream,
+    ):
+        stream.send('{"op": "subscribe", "id": 1, "channels": ["surface.*"]}')
+        stream.recv(timeout=10)
+        for body in (next_chain() for _ in range(WARM_UP_ROUNDS)):
+            _round(http, stream, body)
+        same = [_round(http, stream, body) for body in (next_chain() for _ in range(ROUNDS))]
+        yield from percentiles("POST to frame, 868 quotes of 2026-08-01", same, naive)
+        yield from percentiles("POST to frame, a recorded market (2023)", _recorded(http, stream))
+
+
+def _recorded(http: httpx.Client, stream: ClientConnection) -> list[float]:
+    """Three passes over the recording under names of their own; the first chain of each is cold and left out."""
+    return [
+        seconds
+        for name in ("R1", "R2", "R3")
+        for seconds in [_round(http, stream, body) for body in recorded_day(name)][1:]
+    ]
+
+
+def _round(http: httpx.Client, stream: ClientConnection, body: bytes) -> float:
+    started = time.perf_counter()
+    http.post("/v1/chains/deribit", content=body).raise_for_status()
+    stream.recv(timeout=10)
+    return time.perf_counter() - started
+
+
+def _naive_seconds() -> Iterable[float]:
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-m", "tests.bench.naive_service", str(port)])
+    try:
+        with (
+            _connect_when_up(f"ws://127.0.0.1:{port}/stream") as stream,
+            httpx.Client(headers=JSON, timeout=60.0) as http,
+        ):
+            for number in range(NAIVE_ROUNDS + 1):
+                started = time.perf_counter()
+                http.post(f"http://127.0.0.1:{port}/chains", content=next_chain()).raise_for_status()
+                stream.recv(timeout=60)
+                if number:
+                    yield time.perf_counter() - started
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _connect_when_up(url: str) -> ClientConnection:
+    for _ in range(300):
+        try:
+            return connect(url)
+        except (OSError, WebSocketException):
+            time.sleep(0.1)
+    raise AssertionError("the naive service did not start")
