@@ -53,7 +53,7 @@ class QuoteColumns:
 def float_column(values: Sequence[float | None]) -> FloatArray:
     """Return the values as an array, NaN where there is none."""
     # Fields a venue never sends are common, and None is slow to convert one by one.
-    if values.count(None) == len(values):
+    if values and values[0] is None and values.count(None) == len(values):
         return np.full(len(values), np.nan)
     return np.array(values, dtype=np.float64)
 

@@ -13,7 +13,6 @@ not have, are counted in ``unplaced``; perpetuals and spot pairs, which no expir
 
 from collections import Counter
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -81,13 +80,14 @@ class _Records:
         if not self.names:
             counted = f", {self.unplaced[UNKNOWN_INSTRUMENT]} unknown names" if self.unplaced else ""
             raise InvalidChain(f"0 option records with a known name{counted}: a chain holds at least one option")
-        counts: Counter[str] = Counter(map(itemgetter(0), self.names))
-        (underlying, most), *others = counts.most_common()
-        if others:
-            self.unplaced[OTHER_UNDERLYING] += len(self.names) - most
-            kept = [i for i, name in enumerate(self.names) if name.underlying == underlying]
-            self.names = [self.names[i] for i in kept]
-            self.options = [self.options[i] for i in kept]
+        underlyings = [name.underlying for name in self.names]
+        underlying = underlyings[0]
+        if underlyings.count(underlying) < len(underlyings):
+            ((underlying, most),) = Counter(underlyings).most_common(1)
+            self.unplaced[OTHER_UNDERLYING] += len(underlyings) - most
+            kept = [row for row, each in enumerate(underlyings) if each == underlying]
+            self.names = [self.names[row] for row in kept]
+            self.options = [self.options[row] for row in kept]
         return underlying
 
     def futures_of(self, underlying: str) -> tuple[FutureQuote, ...]:
@@ -192,5 +192,5 @@ class DeribitVenue:
             expiries=columns.by_expiry(),
             futures=found.futures_of(underlying),
             rules=_rules(premium, found.options, columns.forward),
-            unplaced=found.unplaced,
+            unplaced=dict(found.unplaced),
         )

@@ -66,21 +66,22 @@ def sections(payload: DeribitPayload) -> dict[str, list[DeribitRecord]]:
 
 def best_bids(records: list[DeribitRecord]) -> list[float | None]:
     """Return the best bids under either of their names."""
-    return _either([record.best_bid_price for record in records], [record.bid_price for record in records])
+    bids = [record.best_bid_price for record in records]
+    return bids if None not in bids else _filled(bids, [record.bid_price for record in records])
 
 
 def best_asks(records: list[DeribitRecord]) -> list[float | None]:
     """Return the best asks under either of their names."""
-    return _either([record.best_ask_price for record in records], [record.ask_price for record in records])
+    asks = [record.best_ask_price for record in records]
+    return asks if None not in asks else _filled(asks, [record.ask_price for record in records])
 
 
 def times_ms(records: list[DeribitRecord]) -> list[int | None]:
     """Return when the venue made the records, under either of its names."""
-    return _either([record.timestamp for record in records], [record.creation_timestamp for record in records])
+    times = [record.timestamp for record in records]
+    return times if None not in times else _filled(times, [record.creation_timestamp for record in records])
 
 
-def _either(first: list[T | None], second: list[T | None]) -> list[T | None]:
-    """Return ``first``, with ``second`` where it is missing."""
-    if None not in first:
-        return first
-    return [b if a is None else a for a, b in zip(first, second, strict=True)]
+def _filled(values: list[T | None], others: list[T | None]) -> list[T | None]:
+    """Return ``values`` with ``others`` where they are missing."""
+    return [other if value is None else value for value, other in zip(values, others, strict=True)]

@@ -38,3 +38,22 @@ def native_quote(**changes: Any) -> bytes:
 def deribit(*records: dict[str, Any], **fields: Any) -> bytes:
     """Return option records side by side with other fields of the object form."""
     return json.dumps({"as_of": AS_OF, "options": list(records), **fields}).encode()
+
+
+def native_surface_quotes(name: str) -> bytes:
+    """Return a file of out-of-the-money quotes (numbers as strings, maturities in ISO-8601) as a native chain."""
+    source = json.loads(recorded(name))
+
+    def sides(quote: dict[str, str]) -> dict[str, Any]:
+        return {"expiry": quote["maturity"], "bid": float(quote["bid"]), "ask": float(quote["ask"])}
+
+    kinds = {kind: [q for q in source["inputs"] if q["security_type"] == kind] for kind in ("option", "forward")}
+    return native(
+        underlying=source["asset"].upper(),
+        as_of=source["ref_date"],
+        futures=[sides(quote) for quote in kinds["forward"]],
+        quotes=[
+            sides(quote) | {"strike": float(quote["strike"]), "type": quote["option_type"][0].upper()}
+            for quote in kinds["option"]
+        ],
+    )

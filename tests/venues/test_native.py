@@ -8,7 +8,7 @@ import pytest
 from app.quant.chain import MAX_QUOTES, FutureQuote, OptionChain, Premium
 from app.quant.errors import InvalidChain
 from app.venues.native import NativeChain, NativeVenue
-from tests.venues.bodies import CHAIN, QUOTE, native, native_quote
+from tests.venues.bodies import CHAIN, QUOTE, native, native_quote, native_surface_quotes
 
 AUGUST_28 = 1_787_904_000_000  # 2026-08-28T08:00:00Z
 AUGUST_1 = 1_785_607_084_320  # 2026-08-01T17:58:04.320Z
@@ -223,3 +223,19 @@ def test_schema_says_the_same_rules() -> None:
     assert chain["required"] == ["underlying", "source", "as_of", "premium", "quotes"]
     assert (chain["properties"]["quotes"]["minItems"], chain["properties"]["quotes"]["maxItems"]) == (1, MAX_QUOTES)
     assert quote["properties"]["strike"]["minimum"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "underlying", "as_of_ms", "quotes", "expiries", "futures"),
+    [
+        ("surface_quotes_btc_2026-04-27.json.gz", "BTC", 1_777_280_097_694, 403, 12, 12),
+        ("surface_quotes_eth_2026-01-31.json.gz", "ETH", 1_769_862_319_499, 429, 7, 7),
+    ],
+)
+def test_recorded_surface_quotes(
+    name: str, underlying: str, as_of_ms: int, quotes: int, expiries: int, futures: int
+) -> None:
+    chain = parse(native_surface_quotes(name))
+    assert (chain.underlying, chain.as_of_ms) == (underlying, as_of_ms)
+    assert (len(chain), len(chain.expiries), len(chain.futures)) == (quotes, expiries, futures)
+    assert {e.expiry_ms % 86_400_000 for e in chain.expiries} == {8 * 3_600_000}, "08:00 UTC"
