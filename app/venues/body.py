@@ -9,8 +9,8 @@ from app.quant.errors import InvalidChain
 
 T = TypeVar("T")
 
-SHOWN_VALUE_CHARS: Final = 80
-"""How much of an offending value an error message repeats."""
+SHOWN_CHARS: Final = 80
+"""How much of an offending text an error message repeats."""
 
 _PATH: Final = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _STEP: Final = re.compile(r"\.(?P<key>\w+)|\[(?P<index>[0-9]+)\]")
@@ -34,14 +34,20 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise InvalidChain("arrays or objects are nested too deeply to be an option chain") from error
 
 
+def shortened(text: str) -> str:
+    """Return the head of ``text``, as much as a message repeats."""
+    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "..."
+
+
 def _invalid_value(message: str, body: bytes) -> InvalidChain:
     """Return the error for a value of the wrong type or out of range, with a pointer instead of the decoder's path."""
     found = _PATH.search(message)
     if found is None:
-        return InvalidChain(message)
+        return InvalidChain(shortened(message))
     steps = [step["key"] or int(step["index"]) for step in _STEP.finditer(found["path"])]
     pointer = "".join(f"/{step}" for step in steps)
-    rule = message[: found.start()]
+    # The decoder's sentence may itself repeat a text of the body, of any length.
+    rule = shortened(message[: found.start()])
     return InvalidChain(f"{pointer or 'the body'} is {_shown(body, steps)}: {rule}", pointer)
 
 
@@ -51,7 +57,7 @@ def _shown(body: bytes, steps: list[str | int]) -> str:
         value: Any = msgspec.json.decode(body)
         for step in steps:
             value = value[step]
-        text = msgspec.json.encode(value).decode()
-    except (msgspec.MsgspecError, RecursionError, OverflowError):
+        return shortened(msgspec.json.encode(value).decode())
+    except (msgspec.MsgspecError, RecursionError, LookupError, TypeError):
+        # Other faults of the body, or a key sent twice: the generic reading keeps the last, the typed one met the first.
         return "a value that cannot be shown"
-    return text if len(text) <= SHOWN_VALUE_CHARS else text[:SHOWN_VALUE_CHARS] + "..."

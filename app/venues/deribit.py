@@ -22,7 +22,7 @@ from app.quant.arrays import FloatArray
 from app.quant.chain import FutureQuote, OptionChain, Premium, TradingRules
 from app.quant.errors import InvalidChain
 from app.venues.amounts import MIN_STRIKE, future_price
-from app.venues.body import decode_body
+from app.venues.body import decode_body, shortened
 from app.venues.columns import QuoteColumns, float_column, price_column
 from app.venues.deribit_body import (
     DeribitBody,
@@ -60,16 +60,16 @@ class _Records:
     """The records of a body, sorted by what their names say."""
 
     def __init__(self, payload: DeribitPayload) -> None:
-        self.names: list[OptionName] = []
-        self.options: list[DeribitRecord] = []
+        self.names = names = list[OptionName]()
+        self.options = options = list[DeribitRecord]()
         self.futures: list[tuple[str, FutureName, DeribitRecord]] = []
         self.unplaced: Counter[str] = Counter()
         for pointer, records in sections(payload).items():
             for row, record in enumerate(records):
                 name = split_name(record.instrument_name)
                 if type(name) is OptionName:
-                    self.names.append(name)
-                    self.options.append(record)
+                    names.append(name)
+                    options.append(record)
                 elif type(name) is FutureName:
                     self.futures.append((f"{pointer}/{row}", name, record))
                 elif name is None:
@@ -175,7 +175,9 @@ class DeribitVenue:
         """Return the chain in ``body``. Raises InvalidChain."""
         payload = decode_body(_DECODER, body)
         if isinstance(payload, DeribitBody) and payload.error is not None:
-            raise InvalidChain(f"the venue answered with error {payload.error.code}: {payload.error.message}", "/error")
+            raise InvalidChain(
+                f"the venue answered with error {payload.error.code}: {shortened(payload.error.message)}", "/error"
+            )
         found = _Records(payload)
         underlying = found.underlying()
         premium = premium_of(underlying)

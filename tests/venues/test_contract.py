@@ -85,6 +85,15 @@ GARBAGE: dict[str, bytes] = {
     "100,000 closed arrays in a field nobody reads": b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "5,000 digits": b'{"as_of": ' + b"9" * 5_000 + b"}",
     "NUL": b"\x00",
+    "keys sent twice, native": b'{"quotes": [{"strike": -1}], "quotes": 5}',
+    "keys sent twice, native, shorter": b'{"quotes": [{"strike": 1}, {"strike": -1}], "quotes": []}',
+    "keys sent twice, deribit": b'{"options": [{"bid_price": "x"}], "options": null}',
+    "keys sent twice, deribit, other": b'{"result": [{"bid_price": "x"}], "result": {"a": 1}}',
+    "a field with a long name": b'{"' + b"a" * 10_000 + b'": 1}',
+    "a long value": b'{"premium": "' + b"a" * 10_000 + b'"}',
+    "a long error": b'{"error": {"message": "' + b"a" * 10_000 + b'"}}',
+    "a long type": b'{"quotes": [{"type": "' + b"a" * 10_000 + b'"}]}',
+    "a long instrument name": b'[{"instrument_name": "' + b"a" * 10_000 + b'"}]',
 }
 
 
