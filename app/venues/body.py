@@ -59,5 +59,5 @@ def _shown(body: bytes, steps: list[str | int]) -> str:
             value = value[step]
         return shortened(msgspec.json.encode(value).decode())
     except (msgspec.MsgspecError, RecursionError, LookupError, TypeError):
-        # Other faults of the body, or a key sent twice: the generic reading keeps the last, the typed one met the first.
+        # Another fault of the body, or a key sent twice: generic decoding keeps the last, the typed one met the first.
         return "a value that cannot be shown"
