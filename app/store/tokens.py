@@ -48,6 +48,8 @@ class Tokens:
 
     def leave(self) -> None:
         """Take the consumer out of the groups, where it holds nothing any more."""
+        if not self._groups_made:  # nothing was ever taken; a worker may end before it is warm
+            return
         for shard in self._keys.shards:
             self._link.call(SWEEP, [self._keys.queue(shard)], [self._consumer, str(FORGET_CONSUMER_AFTER_MS)])
 

@@ -1,0 +1,101 @@
+"""Real servers for tests. A conftest that wants the ``server`` fixture imports it: ``from tests.servers import *``.
+
+``server`` is a running, empty server, on every kind of server this machine has. ``valkey`` is the bundled one only, for
+tests that are about our own code more than about the server. Both are shared by the tests of a module.
+"""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from app.store.embedded import EmbeddedServer, find_server
+
+__all__ = ["RealServer", "server", "shared_server", "shared_valkey", "valkey"]
+
+DEBIAN_SERVER = Path("/usr/bin/redis-server")
+
+
+class RealServer:
+    """An embedded server that a test may kill, freeze, fill and start again."""
+
+    def __init__(self, program: Path | None, *, appendfsync: str = "everysec") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="smilekeeper-data-"))
+        self.embedded = EmbeddedServer(self.folder, program=program, appendfsync=appendfsync)
+        self.url = self.embedded.start()
+
+    def start(self) -> None:
+        assert self.embedded.start() == self.url
+
+    def kill(self) -> None:
+        """Power off: SIGKILL."""
+        process = self.embedded.process
+        assert process is not None
+        process.kill()
+        process.wait()
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def run(self, *command: Any) -> Any:
+        """Send one command and return its answer."""
+        with redis.Redis.from_url(self.url, protocol=2) as client:
+            return client.execute_command(*command)
+
+    def append_only_file(self) -> Path:
+        """Return the file that the next write is appended to."""
+        found = [*self.folder.glob("appendonlydir/*.incr.aof"), *self.folder.glob("appendonly.aof")]
+        return max(found, key=lambda path: path.stat().st_mtime)
+
+    def close(self) -> None:
+        if self.embedded.is_alive():
+            self.thaw()
+        self.embedded.stop()
+        shutil.rmtree(self.folder)
+
+    def _signal(self, number: signal.Signals) -> None:
+        process = self.embedded.process
+        assert process is not None
+        process.send_signal(number)
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def shared_server(request: pytest.FixtureRequest) -> Iterator[RealServer]:
+    yield from _running(find_server() if request.param == "valkey" else _debian_server())
+
+
+@pytest.fixture(scope="module")
+def shared_valkey() -> Iterator[RealServer]:
+    yield from _running(find_server())
+
+
+@pytest.fixture
+def server(shared_server: RealServer) -> RealServer:
+    shared_server.run("FLUSHALL")
+    return shared_server
+
+
+@pytest.fixture
+def valkey(shared_valkey: RealServer) -> RealServer:
+    shared_valkey.run("FLUSHALL")
+    return shared_valkey
+
+
+def _running(program: Path) -> Iterator[RealServer]:
+    running = RealServer(program)
+    yield running
+    running.close()
+
+
+def _debian_server() -> Path:
+    if not DEBIAN_SERVER.exists():
+        pytest.skip(f"{DEBIAN_SERVER} is not installed")
+    return DEBIAN_SERVER
