@@ -1,0 +1,107 @@
+"""The application: routes over the services, one subscription, one table of errors."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+
+from app.api.chains import ChainAccepted, chains_router
+from app.api.context import ApiContext
+from app.api.evaluation import EvaluateAnswer, EvaluateRequest, evaluation_router
+from app.api.hub import Hub
+from app.api.live_surface import Freshness
+from app.api.observed import Observed
+from app.api.openapi import DESCRIPTION, openapi_document
+from app.api.operations import Live, Ready, operations_router
+from app.api.problem import install_handlers
+from app.api.services import ApiServices
+from app.api.stream import stream_router
+from app.api.surfaces import SurfaceHistory, SurfaceList, surfaces_router
+from app.metrics import ServiceMetrics
+from app.service.document import SurfaceMessage
+
+log = logging.getLogger(__name__)
+
+STRUCTS: Final = (
+    ChainAccepted,
+    EvaluateAnswer,
+    EvaluateRequest,
+    Live,
+    Ready,
+    SurfaceHistory,
+    SurfaceList,
+    SurfaceMessage,
+)
+"""What is sent and taken, besides the venues' own bodies."""
+
+
+def create_app(services: ApiServices) -> FastAPI:
+    """Return the application. It never fits; it knows the store as ports only."""
+    context = _context(services)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(context.hub.run(), name="hub"),
+            asyncio.create_task(context.metrics.watch_event_loop(), name="event_loop_watch"),
+        ]
+        tasks[0].add_done_callback(lambda task: _report_end(context.hub, task))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await services.close()
+
+    app = FastAPI(
+        title="Smilekeeper",
+        version=services.version,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False},
+    )
+    app.add_middleware(Observed, metrics=context.metrics)
+    install_handlers(app)
+    for router in (
+        chains_router(context),
+        surfaces_router(context),
+        evaluation_router(context),
+        stream_router(context),
+        operations_router(context, app),
+    ):
+        app.include_router(router)
+    _document(app, services)
+    return app
+
+
+def _context(services: ApiServices) -> ApiContext:
+    metrics = ServiceMetrics(services.version)
+
+    def freshness() -> Freshness:
+        return Freshness(services.clock(), services.limits.stale_after_s)
+
+    hub = Hub(services.reader, services.feed, freshness=freshness, metrics=metrics)
+    return ApiContext(services, hub, metrics, CapacityLimiter(services.limits.parsing_threads))
+
+
+def _document(app: FastAPI, services: ApiServices) -> None:
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = openapi_document(app, services.venues, STRUCTS)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _report_end(hub: Hub, task: "asyncio.Task[None]") -> None:
+    """Make /livez and /readyz say that this process hears no updates any more."""
+    if not task.cancelled():
+        hub.failed = True
+        log.critical("update_feed_ended", exc_info=task.exception())

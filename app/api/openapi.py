@@ -1,0 +1,148 @@
+"""The OpenAPI document: operations with every error declared, schemas from the structs that are really sent."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.api.problem import MEDIA_TYPE, Problem
+from app.venues.venue import Venue
+
+SCHEMAS: Final = "#/components/schemas/{name}"
+
+DESCRIPTION: Final = (
+    "Keeps option volatility surfaces calibrated: chains in, arbitrage-free surfaces out. Vols, rates and errors are"
+    " decimals, times ISO-8601 UTC; null says that a number is missing. Errors are RFC 9457 problem details."
+)
+
+_ERRORS: Final[Mapping[int, str]] = {
+    401: "The caller is not known.",
+    403: "The caller lacks the scope.",
+    404: "No such venue or surface.",
+    413: "The body is too large.",
+    415: "The body is in a format or an encoding that is not read.",
+    422: "The input breaks a rule; pointer says where.",
+    500: "Unexpected failure, logged.",
+    503: "The store is away or the service not ready; try again after Retry-After seconds.",
+}
+
+EVALUATE_EXAMPLE: Final = {
+    "expiry": ["2026-08-28T08:00:00Z", None],
+    "tenor_days": [None, 30],
+    "strike": [60000, None],
+    "delta": [None, "25P"],
+    "log_moneyness": [None, None],
+    "type": ["P", "P"],
+    "greeks": True,
+}
+
+
+def reference(struct: str) -> dict[str, Any]:
+    """Return a reference to a schema of the document."""
+    return {"$ref": SCHEMAS.format(name=struct)}
+
+
+def operation(
+    operation_id: str,
+    summary: str,
+    answers: Mapping[int, tuple[str, str | None]],
+    errors: Sequence[int],
+    *,
+    description: str = "",
+    request_body: Mapping[str, Any] | None = None,
+    media_type: str = "application/json",
+) -> dict[str, Any]:
+    """Return the arguments of a route: ``answers`` maps a status to its sentence and the struct that is sent."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for status, (sentence, struct) in answers.items():
+        content = {media_type: {"schema": reference(struct) if struct else {"type": "string"}}}
+        responses[status] = {"description": sentence} | ({"content": content} if status != 304 else {})
+    for status in (*errors, 500):
+        responses[status] = {"description": _ERRORS[status], "content": {MEDIA_TYPE: {"schema": reference("Problem")}}}
+        if status == 503:
+            responses[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return {
+        "operation_id": operation_id,
+        "summary": summary,
+        "description": description or summary,
+        "status_code": min(answers),
+        "responses": responses,
+        "openapi_extra": {"requestBody": dict(request_body)} if request_body else {},
+    }
+
+
+def chain_operation(venues: Mapping[str, Venue]) -> dict[str, Any]:
+    """Return the operation that takes chains, in any of the formats of ``venues``."""
+    formats = [{**schema_of(venue), "title": name} for name, venue in venues.items()]
+    examples = {name: {"value": msgspec.json.decode(venue.example)} for name, venue in venues.items()}
+    return operation(
+        "submitChain",
+        "Submit an option chain",
+        {
+            200: ("A duplicate or an older chain; with wait_ms, the surface.", None),
+            202: ("The chain waits for its fit.", "ChainAccepted"),
+        },
+        (401, 403, 404, 413, 415, 422, 503),
+        description=f"One chain in the format of the venue, unchanged. Venues: {', '.join(sorted(venues))}.",
+        request_body={
+            "required": True,
+            "content": {"application/json": {"schema": {"anyOf": formats}, "examples": examples}},
+        },
+    )
+
+
+def schema_of(venue: Venue) -> dict[str, Any]:
+    """Return the schema of a venue's body, a reference where it has a name."""
+    (schema,), _ = msgspec.json.schema_components([venue.schema], ref_template=SCHEMAS)
+    return schema
+
+
+_READ: Final = (401, 403, 503)
+
+LIST: Final = operation("listSurfaces", "List the newest surfaces", {200: ("A line a surface.", "SurfaceList")}, _READ)
+SURFACE: Final = operation(
+    "getSurface",
+    "Get the newest surface, or the one that stood at a time",
+    {200: ("The surface; its ETag is the version.", "SurfaceMessage"), 304: ("Still the same version.", None)},
+    (*_READ, 404, 422),
+)
+HISTORY: Final = operation(
+    "getHistory",
+    "Get kept surfaces, newest first",
+    {200: ("A page; next_cursor leads to the next.", "SurfaceHistory")},
+    (*_READ, 404, 422),
+)
+EVALUATE: Final = operation(
+    "evaluateSurface",
+    "Get vols, prices and greeks at up to 10,000 points",
+    {200: ("Columns of the request's length.", "EvaluateAnswer")},
+    (*_READ, 404, 413, 415, 422),
+    request_body={
+        "required": True,
+        "content": {"application/json": {"schema": reference("EvaluateRequest"), "example": EVALUATE_EXAMPLE}},
+    },
+)
+LIVEZ: Final = operation("getLive", "Is the process up?", {200: ("It is.", "Live")}, (503,))
+READYZ: Final = operation("getReady", "Does the store answer, and is a worker warm?", {200: ("Both.", "Ready")}, (503,))
+METRICS: Final = operation(
+    "getMetrics",
+    "Metrics for Prometheus",
+    {200: ("Text format 0.0.4.", None)},
+    (),
+    media_type="text/plain; version=0.0.4; charset=utf-8",
+)
+
+
+def openapi_document(app: FastAPI, venues: Mapping[str, Venue], structs: Sequence[type]) -> dict[str, Any]:
+    """Return the document of ``app`` with the schemas of ``structs``, of the venues' bodies and of Problem."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    types = [Problem, *structs, *(venue.schema for venue in venues.values())]
+    _, components = msgspec.json.schema_components(types, ref_template=SCHEMAS)
+    document.setdefault("components", {})["schemas"] = components
+    submit = document["paths"]["/v1/chains/{venue}"]["post"]
+    submit["responses"]["200"]["content"] = {
+        "application/json": {"schema": {"anyOf": [reference("ChainAccepted"), reference("SurfaceMessage")]}}
+    }
+    return document

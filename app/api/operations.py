@@ -1,0 +1,94 @@
+"""For machines and people that look after the service: health, metrics, documentation, the page."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import FileResponse, Response
+
+from app.api.context import ApiContext, encode_json, json_response
+from app.api.documentation import swagger_file
+from app.api.openapi import LIVEZ, METRICS, READYZ
+from app.api.problem import NoSuchResource, NotReady
+from app.metrics.process import CONTENT_TYPE
+from app.service.ports import CorruptPayload, FleetStatus, StoreUnavailable
+from app.web import index_page
+
+STATUS_TIMEOUT_S: Final = 2.0
+"""A probe or a scrape waits no longer for the store; their own timeouts are 5 to 10 s."""
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The store answers and chains are calibrated."""
+
+    ready: bool
+    warm_workers: int
+    workers_alive: int
+
+
+class Live(msgspec.Struct, frozen=True):
+    """The process runs and hears updates."""
+
+    live: bool
+
+
+def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
+    """Return the routes besides /v1; ``app`` is the application whose documentation they show."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/livez", **LIVEZ)
+    async def live() -> Response:
+        if context.hub.failed:
+            raise NotReady("the update feed ended: this process hears no updates any more and must be restarted")
+        return json_response(encode_json(Live(True)))
+
+    @router.get("/readyz", **READYZ)
+    async def ready() -> Response:
+        status = await _fleet_status(context)
+        if status is None:
+            raise NotReady("the store does not answer")
+        if not context.hub.loaded or context.hub.failed:
+            raise NotReady("the newest surfaces are not loaded yet")
+        if status.warm_workers < 1:
+            raise NotReady(f"no worker is warm; {status.workers_alive} are alive")
+        return json_response(encode_json(Ready(True, status.warm_workers, status.workers_alive)))
+
+    @router.get("/metrics", **METRICS)
+    async def metrics() -> Response:
+        surfaces = [(surface.published, surface.document) for surface in context.hub.surfaces()]
+        body = context.metrics.exposition(await _fleet_status(context), surfaces)
+        return Response(body, media_type=CONTENT_TYPE)
+
+    @router.get("/docs", include_in_schema=False)
+    async def documentation() -> Response:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url="/docs/swagger-ui-bundle.js",
+            swagger_css_url="/docs/swagger-ui.css",
+            swagger_favicon_url="/docs/favicon.png",
+        )
+
+    @router.get("/docs/{name}", include_in_schema=False)
+    async def documentation_file(name: str) -> Response:
+        path = swagger_file(name)
+        if path is None:
+            raise NoSuchResource(f"the documentation has no file {name!r}")
+        return FileResponse(path)
+
+    @router.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return Response(index_page(), media_type="text/html; charset=utf-8")
+
+    return router
+
+
+async def _fleet_status(context: ApiContext) -> FleetStatus | None:
+    try:
+        async with asyncio.timeout(STATUS_TIMEOUT_S):
+            with context.metrics.store_call("status"):
+                return await context.services.fleet.status()
+    except (StoreUnavailable, CorruptPayload, TimeoutError):  # readiness and volsurf_store_up say so
+        return None

@@ -1,0 +1,52 @@
+"""What the API is built from: the ports, the venues and plain limits. The root that starts it fills this in."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from starlette.requests import HTTPConnection
+
+from app.api.access import Scope, loopback_scopes
+from app.quant.chain import OptionChain
+from app.service.ports import ChainIntake, Fleet, SurfaceReader, UpdateFeed
+from app.venues.venue import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """A limit on everything a client can ask for."""
+
+    max_body_bytes: int = 2 * 1024 * 1024
+    """20,000 quotes (the most a chain may hold) in the native format take 2.0 MB with bid and ask alone."""
+    stale_after_s: float = 120.0
+    max_wait_ms: int = 30_000
+    history_limit: int = 500
+    parsing_threads: int = 2
+    """Parsing holds the interpreter most of the time: more threads only take turns."""
+    ws_connections: int = 2_000
+    ws_channels: int = 200
+    ws_message_bytes: int = 64 * 1024
+    ws_messages_per_s: float = 10.0
+    ws_message_burst: int = 50
+    ws_send_timeout_s: float = 10.0
+    ws_close_timeout_s: float = 5.0
+
+
+async def _nothing_to_close() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """Ports and plain values; ``clock`` returns milliseconds UTC, ``close`` is awaited when the API ends."""
+
+    intake: ChainIntake
+    reader: SurfaceReader
+    feed: UpdateFeed
+    fleet: Fleet
+    venues: Mapping[str, Venue]
+    encode_chain: Callable[[OptionChain], bytes]
+    clock: Callable[[], int]
+    limits: ApiLimits = field(default_factory=ApiLimits)
+    scopes_of: Callable[[HTTPConnection], frozenset[Scope]] = loopback_scopes
+    close: Callable[[], Awaitable[None]] = _nothing_to_close
+    version: str = "0.1.0"

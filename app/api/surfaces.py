@@ -1,0 +1,154 @@
+"""Surfaces out: the newest, as one stood at a time, the kept ones, and a list of all."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+from urllib.parse import quote
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.access import Scope, requires
+from app.api.context import ApiContext, encode_json, json_response
+from app.api.live_surface import LiveSurface, live, surface_message
+from app.api.openapi import HISTORY, LIST, SURFACE
+from app.api.problem import InvalidRequest, NoSuchResource
+from app.api.surface_summary import SurfaceSummary, summary_of
+from app.service.document import SurfaceMessage
+from app.service.iso_time import ms_of
+from app.service.ports import PublishedSurface
+
+REVALIDATE: Final = "no-cache"
+"""A cache may keep a surface, and must ask each time whether it still is the newest."""
+
+
+MAX_HISTORY_PAGE: Final = 500
+"""Surfaces in one answer, whatever is kept: some megabytes."""
+
+
+class SurfaceList(msgspec.Struct, frozen=True):
+    """Every underlying that has a surface, by name."""
+
+    surfaces: list[SurfaceSummary]
+
+
+class SurfaceHistory(msgspec.Struct, frozen=True):
+    """Kept surfaces, newest first; ``next_cursor`` is null on the last page."""
+
+    underlying: str
+    next_cursor: str | None
+    surfaces: list[SurfaceMessage]
+
+
+def surfaces_router(context: ApiContext) -> APIRouter:
+    """Return the routes that read surfaces."""
+    router = APIRouter(tags=["surfaces"], dependencies=[Depends(requires(Scope.READ, context.services.scopes_of))])
+    most = min(context.services.limits.history_limit, MAX_HISTORY_PAGE)
+
+    @router.get("/v1/surfaces", **LIST)
+    async def list_surfaces() -> Response:
+        freshness = context.freshness()
+        summaries = [summary_of(surface, freshness) for surface in await _all(context)]
+        return json_response(encode_json(SurfaceList(summaries)))
+
+    @router.get("/v1/surfaces/{underlying}", **SURFACE)
+    async def get_surface(underlying: str, request: Request, at: str | None = None) -> Response:
+        if at is None:
+            published = (await newest_surface(context, underlying)).published
+        else:
+            published = await _surface_at(context, underlying, at)
+        headers = {"ETag": f'"{published.version}"', "Cache-Control": REVALIDATE}
+        if _has(request.headers.get("if-none-match", ""), headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        return json_response(surface_message(published, context.freshness()), headers=headers)
+
+    @router.get("/v1/surfaces/{underlying}/history", **HISTORY)
+    async def get_history(
+        underlying: str, limit: Annotated[int, Query(ge=1, le=most)] = min(50, most), cursor: str | None = None
+    ) -> Response:
+        before = None if cursor is None else _version(cursor)
+        with context.metrics.store_call("history"):
+            kept = await context.services.reader.history(underlying, before=before, limit=limit)
+        if not kept and before is None:
+            raise _no_surface(underlying)
+        following = str(kept[-1].version) if len(kept) == limit else None
+        headers = {}
+        if following:
+            headers["Link"] = f'<{_history_path(underlying)}?limit={limit}&cursor={following}>; rel="next"'
+        return json_response(_page(context, underlying, kept, following), headers=headers)
+
+    return router
+
+
+async def newest_surface(context: ApiContext, underlying: str) -> LiveSurface:
+    """Return the newest surface from memory, else from the store. Raises NoSuchResource."""
+    known = context.hub.newest(underlying)
+    if known:
+        return known
+    with context.metrics.store_call("newest"):
+        published = await context.services.reader.newest(underlying)
+    if published is None:
+        raise _no_surface(underlying)
+    return live(published)
+
+
+async def _all(context: ApiContext) -> Sequence[LiveSurface]:
+    if context.hub.loaded:
+        return context.hub.surfaces()
+    reader = context.services.reader
+    with context.metrics.store_call("list"):
+        found = [await reader.newest(underlying) for underlying in await reader.underlyings()]
+    return [live(published) for published in found if published]
+
+
+async def _surface_at(context: ApiContext, underlying: str, at: str) -> PublishedSurface:
+    at_ms = _instant(at)
+    known = context.hub.newest(underlying)
+    if known and known.published.as_of_ms <= at_ms:
+        return known.published
+    with context.metrics.store_call("as_of"):
+        published = await context.services.reader.as_of(underlying, at_ms)
+    if published is None:
+        raise NoSuchResource(f"no surface of {underlying!r} as of {at} or earlier is kept")
+    return published
+
+
+def _history_path(underlying: str) -> str:
+    return f"/v1/surfaces/{quote(underlying, safe='')}/history"
+
+
+def _page(context: ApiContext, underlying: str, kept: Sequence[PublishedSurface], following: str | None) -> bytes:
+    freshness = context.freshness()
+    surfaces = b",".join(surface_message(published, freshness) for published in kept)
+    name, cursor = encode_json(underlying), encode_json(following)
+    return b'{"underlying":%b,"next_cursor":%b,"surfaces":[%b]}' % (name, cursor, surfaces)
+
+
+def _no_surface(underlying: str) -> NoSuchResource:
+    return NoSuchResource(f"there is no surface of {underlying!r}")
+
+
+def _has(if_none_match: str, etag: str) -> bool:
+    """Return True where the header names ``etag``, compared weakly (RFC 9110, 13.1.2)."""
+    asked = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    return etag in asked or asked == ["*"]
+
+
+def _instant(text: str) -> int:
+    if text.lstrip("-").isascii() and text.lstrip("-").isdecimal():
+        return int(text)
+    try:
+        # A plus sign in a query stands for a space: an offset written by hand arrives so.
+        return ms_of(text.replace(" ", "+"))
+    except ValueError as error:
+        raise InvalidRequest(f"at={text!r} is neither ISO-8601 with an offset nor milliseconds UTC: {error}") from error
+
+
+def _version(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < MAX_CURSOR_DIGITS):
+        raise InvalidRequest(f"cursor={cursor[:40]!r} is no next_cursor of this history")
+    return int(cursor)
+
+
+MAX_CURSOR_DIGITS: Final = 20

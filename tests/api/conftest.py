@@ -1,0 +1,77 @@
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.api.app import create_app
+from app.api.server import listening_socket, server_for
+from app.api.services import ApiLimits, ApiServices
+from app.quant.chain import OptionChain
+from app.venues import VENUES
+from tests.api.documents import AS_OF_MS
+from tests.api.memory_store import MemoryStore
+
+NOW_MS = AS_OF_MS + 1_000
+Client = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+Serving = Callable[..., AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def services(store: MemoryStore) -> ApiServices:
+    def encode(chain: OptionChain) -> bytes:
+        return f"{chain.underlying} {len(chain)}".encode()
+
+    return ApiServices(store, store, store, store, VENUES, encode, clock=lambda: NOW_MS, close=store.close)
+
+
+@contextlib.asynccontextmanager
+async def client_of(app: FastAPI, address: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 50_000))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://api") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def serving(services: ApiServices) -> Serving:
+    """A real server on a loopback port, in the test's own event loop; gives host:port."""
+
+    @contextlib.asynccontextmanager
+    async def start(**limits: float) -> AsyncIterator[str]:
+        changed = dataclasses.replace(services, limits=ApiLimits(**limits))  # type: ignore[arg-type]
+        server = server_for(create_app(changed), max_message_bytes=changed.limits.max_body_bytes)
+        with listening_socket("127.0.0.1", 0) as listener:
+            running = asyncio.create_task(server.serve(sockets=[listener]))
+            while not server.started:
+                await asyncio.sleep(0.005)
+            host, port = listener.getsockname()
+            try:
+                yield f"{host}:{port}"
+            finally:
+                server.should_exit = True
+                await running
+
+    return start
+
+
+@pytest.fixture
+async def client(services: ApiServices) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(create_app(services)) as each:
+        yield each

@@ -1,0 +1,116 @@
+"""The ports in memory: what a store promises, without one. ``away`` makes every call fail."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from app.service.ports import (
+    FleetStatus,
+    PublishedSurface,
+    StoreUnavailable,
+    SubmitOutcome,
+    UnderlyingCounts,
+)
+from tests.api.documents import AS_OF_MS, published
+
+
+class MemoryStore:
+    """ChainIntake, SurfaceReader, UpdateFeed and Fleet in one."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.warm_workers = 1
+        self.chains: list[tuple[str, int, int, bytes]] = []
+        self.invalid: dict[str, int] = defaultdict(int)
+        self.kept: dict[str, list[PublishedSurface]] = defaultdict(list)
+        self.fit_on_submit = False
+        self.closed = False
+        self._updates: asyncio.Queue[PublishedSurface] = asyncio.Queue()
+
+    def publish(
+        self, underlying: str = "BTC", as_of_ms: int | None = None, sequence: int = 0, **changes: Any
+    ) -> PublishedSurface:
+        """Commit a surface as a worker would."""
+        last = self.kept[underlying][-1] if self.kept[underlying] else None
+        version = last.version + 10 if last else 100
+        as_of_ms = as_of_ms if as_of_ms is not None else (last.as_of_ms + 1000 if last else AS_OF_MS)
+        surface = published(underlying, version, last.version if last else 0, as_of_ms, sequence, **changes)
+        self.kept[underlying].append(surface)
+        self._updates.put_nowait(surface)
+        return surface
+
+    def trim(self, underlying: str, keep: int) -> None:
+        del self.kept[underlying][:-keep]
+
+    async def submit(self, underlying: str, as_of_ms: int, sequence: int, chain: bytes) -> SubmitOutcome:
+        self._check()
+        newest = max(((c[1], c[2]) for c in self.chains if c[0] == underlying), default=(-1, -1))
+        if (as_of_ms, sequence) == newest:
+            return SubmitOutcome.DUPLICATE
+        if (as_of_ms, sequence) < newest:
+            return SubmitOutcome.STALE
+        self.chains.append((underlying, as_of_ms, sequence, chain))
+        if self.fit_on_submit:
+            asyncio.get_running_loop().call_later(0.02, self.publish, underlying, as_of_ms, sequence)
+        return SubmitOutcome.QUEUED if newest == (-1, -1) else SubmitOutcome.COALESCED
+
+    async def count_invalid(self, venue: str) -> None:
+        self._check()
+        self.invalid[venue] += 1
+
+    async def newest(self, underlying: str) -> PublishedSurface | None:
+        self._check()
+        return self.kept[underlying][-1] if self.kept.get(underlying) else None
+
+    async def underlyings(self) -> Sequence[str]:
+        self._check()
+        return sorted(self.kept)
+
+    async def history(self, underlying: str, *, before: int | None, limit: int) -> Sequence[PublishedSurface]:
+        self._check()
+        older = [s for s in self.kept.get(underlying, []) if before is None or s.version < before]
+        return older[::-1][:limit]
+
+    async def after(self, underlying: str, version: int, limit: int) -> Sequence[PublishedSurface] | None:
+        self._check()
+        newer = [s for s in self.kept.get(underlying, []) if s.version > version]
+        known = version in {s.version for s in self.kept.get(underlying, [])}
+        if not known and not (newer and newer[0].prev_version == version):
+            return None
+        return newer[:limit]
+
+    async def as_of(self, underlying: str, at_ms: int) -> PublishedSurface | None:
+        self._check()
+        standing = [s for s in self.kept.get(underlying, []) if s.as_of_ms <= at_ms]
+        return standing[-1] if standing else None
+
+    async def next_updates(self, timeout_s: float) -> Sequence[PublishedSurface]:
+        self._check()
+        try:
+            async with asyncio.timeout(timeout_s):
+                updates = [await self._updates.get()]
+        except TimeoutError:
+            self._check()
+            return []
+        while not self._updates.empty():
+            updates.append(self._updates.get_nowait())
+        return updates
+
+    async def status(self) -> FleetStatus:
+        self._check()
+        counts = tuple(
+            UnderlyingCounts(
+                name, 9, 3, 1, 2, 1, 1, 1, 0, 0, 0, {"queued": 5, "duplicate": 1}, {"ok": 3, "no_smile": 1}
+            )
+            for name in sorted(self.kept)
+        )
+        waits = ((0.01, 3), (0.1, 7)), 0.31, 8
+        return FleetStatus({"0": 2}, {"0": 1.5}, 2, self.warm_workers, counts, {"queue_wait": waits}, 1_000_000)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _check(self) -> None:
+        if self.away:
+            raise StoreUnavailable("the store does not answer", retry_after_s=1.2)
