@@ -57,7 +57,7 @@ def black_price(forward: ArrayLike, strike: ArrayLike, vol: ArrayLike, t: ArrayL
     """Return undiscounted prices in the unit of ``forward`` and ``strike``; vol decimal, t in years, all broadcast.
 
     Where vol or t is zero that is intrinsic value. NaN in gives NaN out. Raises InvalidParameters where a forward or
-    strike is not positive, a vol or t is negative, or one of them is infinite.
+    strike is not positive, a vol or t is negative, or one of them or forward / strike is infinite.
     """
     shape = np.broadcast(forward, strike, vol, t, is_call).shape
     inputs = flat(forward, shape), flat(strike, shape), flat(vol, shape), flat(t, shape)
@@ -107,7 +107,8 @@ def _require_domain(bad: int, inputs: tuple[FloatArray, ...], sign: str) -> None
     if bad >= 0:
         forward, strike, vol, t = (float(values[bad]) for values in inputs)
         raise InvalidParameters(
-            f"forward {forward} and strike {strike} must be finite and positive, vol {vol} and t {t} finite and {sign}"
+            f"forward {forward}, strike {strike} and their ratio must be finite and positive, "
+            f"vol {vol} and t {t} finite and {sign}"
         )
 
 
@@ -120,7 +121,7 @@ def _prices(
         f, k, s = forward[i], strike[i], vol[i] * math.sqrt(t[i])
         if math.isnan(f + k + vol[i] + t[i]):
             price[i] = np.nan
-        elif 0.0 < f < np.inf and 0.0 < k < np.inf and 0.0 <= vol[i] < np.inf and 0.0 <= t[i] < np.inf:
+        elif _priceable(f, k) and 0.0 <= vol[i] < np.inf and 0.0 <= t[i] < np.inf:
             low = min(f, k)
             intrinsic = max(f - k if is_call[i] else k - f, 0.0)
             price[i] = intrinsic + low * _bound_share(log_one_plus(abs(f - k) / low), s)
@@ -149,7 +150,7 @@ def _vegas(forward: FloatArray, strike: FloatArray, vol: FloatArray, t: FloatArr
         f, k, root = forward[i], strike[i], math.sqrt(t[i])
         if math.isnan(f + k + vol[i] + t[i]):
             vega[i] = np.nan
-        elif 0.0 < f < np.inf and 0.0 < k < np.inf and 0.0 <= vol[i] < np.inf and 0.0 <= t[i] < np.inf:
+        elif _priceable(f, k) and 0.0 <= vol[i] < np.inf and 0.0 <= t[i] < np.inf:
             low = min(f, k)
             vega[i] = low * root * _density(log_one_plus(abs(f - k) / low), vol[i] * root)
         else:
@@ -166,7 +167,7 @@ def _greeks(
         f, k, v = forward[i], strike[i], vol[i]
         if math.isnan(f + k + v + t[i]):
             greeks[:, i] = np.nan
-        elif 0.0 < f < np.inf and 0.0 < k < np.inf and 0.0 < v < np.inf and 0.0 < t[i] < np.inf:
+        elif _priceable(f, k) and 0.0 < v < np.inf and 0.0 < t[i] < np.inf:
             low = min(f, k)
             x = log_one_plus(abs(f - k) / low)
             root = math.sqrt(t[i])
@@ -186,6 +187,13 @@ def _greeks(
         else:
             return i
     return -1
+
+
+@kernel
+def _priceable(forward: float, strike: float) -> bool:
+    """Return whether both are positive and finite, and so is their ratio."""
+    low, high = min(forward, strike), max(forward, strike)
+    return low > 0.0 and high < np.inf and high / low < np.inf
 
 
 @kernel
@@ -212,6 +220,8 @@ def _bound_share(x: float, s: float) -> float:
     if s == 0.0:
         return 0.0
     h, t = x / s, 0.5 * s
+    if h - t > UNDERFLOW:
+        return 0.0
     if h - t > LEFTMOST:
         return _density(x, s) * mills_difference(h, t)
     return 1.0 - _density(x, s) * (mills_ratio(t - h) + mills_ratio(t + h))

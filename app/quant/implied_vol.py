@@ -20,7 +20,7 @@ RECOVERABLE: Final = 1e-12
 """Smallest share of a price that is time value, and of its bound that is room below it, from which a vol is
 recovered: below it the rounding of the price itself moves the vol by more than 1e-5 of its value."""
 SMALLEST_NORMAL: Final = 2.2250738585072014e-308
-"""Smallest double with all its digits; a smaller beta does not determine a vol."""
+"""Smallest double with all its digits; a smaller price does not determine a vol."""
 
 
 class IvStatus(IntEnum):
@@ -123,11 +123,13 @@ def _reduce(
         time_value = p - max(signed, 0.0)
         left = low - time_value
         scale = 1.0 / (math.sqrt(f) * math.sqrt(k))
-        distance[i] = log_one_plus(abs(signed) / low)
+        ratio = abs(signed) / low
+        distance[i] = log_one_plus(ratio)
         beta[i] = time_value * scale
         room[i] = left * scale
-        hidden = (time_value < RECOVERABLE * p) | (left < RECOVERABLE * low) | (beta[i] < SMALLEST_NORMAL)
-        code = _NOT_RECOVERABLE if hidden else _OK
+        hidden = (time_value < RECOVERABLE * p) | (left < RECOVERABLE * low) | (ratio == np.inf)
+        tiny = min(time_value, min(beta[i], low)) < SMALLEST_NORMAL
+        code = _NOT_RECOVERABLE if hidden | tiny else _OK
         code = _ABOVE_BOUND if p >= bound else code
         code = _NO_TIME_VALUE if time_value == 0.0 else code
         code = _BELOW_INTRINSIC if time_value < 0.0 else code
@@ -147,9 +149,8 @@ def _reduce_by_forward(
     """Fill what :func:`_reduce` fills, from k and the out-of-the-money price over the forward."""
     for i in range(k.shape[0]):
         p = price[i]
-        root = math.exp(-0.5 * abs(k[i]))
-        low = root * root if k[i] < 0.0 else 1.0
-        scale = 1.0 / root if k[i] < 0.0 else root
+        low = math.exp(min(k[i], 0.0))
+        scale = math.exp(-0.5 * k[i])
         left = low - p
         distance[i] = abs(k[i])
         beta[i] = p * scale
