@@ -128,7 +128,7 @@ def _reduce(
         beta[i] = time_value * scale
         room[i] = left * scale
         hidden = (time_value < RECOVERABLE * p) | (left < RECOVERABLE * low) | (ratio == np.inf)
-        tiny = min(time_value, min(beta[i], low)) < SMALLEST_NORMAL
+        tiny = min(time_value, beta[i], low) < SMALLEST_NORMAL
         code = _NOT_RECOVERABLE if hidden | tiny else _OK
         code = _ABOVE_BOUND if p >= bound else code
         code = _NO_TIME_VALUE if time_value == 0.0 else code
