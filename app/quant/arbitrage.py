@@ -1,8 +1,8 @@
 """The certificate: what is proven about a surface, recomputed from the parameters it publishes.
 
-For surfaces of raw SVI slices, with or without spline residuals, the evidence is exact: butterfly.py proves g > 0,
-w > 0 and wing slopes below 2 of every slice, calendar_spread.py proves w_later > w_earlier of every neighbouring pair,
-both on the whole real line and robust to the rounding of doubles. A margin too small for the rounding of its own
+For surfaces of raw SVI or eSSVI slices, with or without spline residuals, the evidence is exact: butterfly.py proves
+g > 0, w > 0 and wing slopes below 2 of every slice, calendar_spread.py proves w_later > w_earlier of every neighbouring
+pair, both on the whole real line and robust to the rounding of doubles. A margin too small for the rounding of its own
 proof counts as not proven. Any other curve is looked at on a grid (grid_audit.py), and the surface's evidence with it.
 """
 
@@ -18,7 +18,8 @@ from app.quant.certificate import Certificate, Evidence, Place
 from app.quant.errors import InvalidQuery
 from app.quant.grid_audit import margins_on_grid
 from app.quant.margins import Margins, SurfaceMargins
-from app.quant.models.base import SliceState
+from app.quant.models.base import SliceState, SmileCurve
+from app.quant.models.essvi_curve import EssviCurve
 from app.quant.models.svi_curve import SviCurve
 from app.quant.svi_jet import PublishedSlices, published_slices
 
@@ -34,7 +35,7 @@ def certify(slices: Sequence[SliceState]) -> Certificate:
     expiries = [s.expiry_ms for s in slices]
     if any(later <= earlier for earlier, later in pairwise(expiries)):
         raise InvalidQuery(f"expiries of a surface must ascend, got {expiries}")
-    curves = [s.curve for s in slices if isinstance(s.curve, SviCurve)]
+    curves = [raw for s in slices if (raw := raw_svi(s.curve))]
     exact = len(curves) == len(slices)
     margins = proven_margins(published_slices(curves)) if exact else margins_on_grid([s.curve for s in slices])
     failures = tuple(failure_sentences(margins, expiries))
@@ -52,6 +53,13 @@ def certify(slices: Sequence[SliceState]) -> Certificate:
         worst=worst,
         failures=failures,
     )
+
+
+def raw_svi(curve: SmileCurve) -> SviCurve | None:
+    """Return the curve as a raw SVI slice, which every eSSVI slice is; None where it is not one."""
+    if isinstance(curve, EssviCurve):
+        return curve.svi
+    return curve if isinstance(curve, SviCurve) else None
 
 
 def proven_margins(slices: PublishedSlices) -> SurfaceMargins:
