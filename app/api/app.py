@@ -65,6 +65,7 @@ def create_app(services: ApiServices) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False},
     )
     app.add_middleware(Observed, metrics=context.metrics)

@@ -1,0 +1,94 @@
+import asyncio
+import dataclasses
+import re
+from collections.abc import Sequence
+
+import httpx
+import pytest
+
+from app.api.app import create_app
+from app.api.services import ApiServices
+from app.service.ports import PublishedSurface
+from tests.api.conftest import client_of
+from tests.api.documents import published
+from tests.api.memory_store import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_ready_when_the_store_answers_and_a_worker_is_warm(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    assert (await client.get("/readyz")).status_code == 503, "the hub has not loaded yet"
+    await asyncio.sleep(0.05)
+    assert (await client.get("/readyz")).json() == {"ready": True, "warm_workers": 1, "workers_alive": 2}
+    store.warm_workers = 0
+    cold = await client.get("/readyz")
+    assert (cold.status_code, "warm" in cold.json()["detail"]) == (503, True)
+    store.warm_workers, store.away = 1, True
+    away = await client.get("/readyz")
+    assert (away.status_code, "store" in away.json()["detail"]) == (503, True)
+    assert "retry-after" in away.headers
+    assert (await client.get("/livez")).json() == {"live": True}
+
+
+async def test_a_hub_that_ended_is_not_live(services: ApiServices) -> None:
+    class BrokenFeed:
+        async def next_updates(self, timeout_s: float) -> Sequence[PublishedSurface]:
+            raise ZeroDivisionError(f"no poll of {timeout_s} s")
+
+    async with client_of(create_app(dataclasses.replace(services, feed=BrokenFeed()))) as client:
+        await asyncio.sleep(0.02)
+        assert (await client.get("/livez")).status_code == 503
+        assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_the_hub_survives_a_store_that_is_away(services: ApiServices, store: MemoryStore) -> None:
+    store.away = True
+    store.publish("ETH")
+    async with client_of(create_app(services)) as client:
+        await asyncio.sleep(0.05)
+        assert (await client.get("/v1/surfaces")).status_code == 503
+        store.away = False
+        async with asyncio.timeout(5):
+            while (await client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.05)
+        store.publish("BTC")
+        await asyncio.sleep(0.05)
+        store.away = True
+        listed = (await client.get("/v1/surfaces")).json()["surfaces"]
+        assert [s["underlying"] for s in listed] == ["BTC", "ETH"]
+
+
+async def test_a_damaged_document_is_quarantined_not_served(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    good = store.publish("BTC")
+    await asyncio.sleep(0.05)
+    store.kept["BTC"].append(dataclasses.replace(published("BTC", 110, 100), document=b'{"underlying": "BTC"}'))
+    store._updates.put_nowait(store.kept["BTC"][-1])
+    store.publish("ETH")
+    await asyncio.sleep(0.05)
+    assert (await client.get("/v1/surfaces/BTC")).json()["version"] == str(good.version)
+    assert (await client.get("/v1/surfaces/ETH")).status_code == 200
+    assert 'volsurf_redis_errors_total{kind="feed"} 1.0' in (await client.get("/metrics")).text
+
+
+async def test_the_documentation_needs_no_other_host(client: httpx.AsyncClient) -> None:
+    pytest.importorskip("fastapi_offline", reason="ships the files of Swagger UI")
+    page = (await client.get("/docs")).text
+    assert "://" not in page.replace("http://www.w3.org", "")
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(links) == 3
+    for link in links:
+        assert (await client.get(link)).status_code == 200
+
+
+async def test_the_page_is_one_file_and_links_what_exists(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "://" not in answer.text.replace('location.origin.replace(/^http/, "ws")', "")
+    await asyncio.sleep(0.05)
+    for link in re.findall(r'href="([^"]+)"', answer.text):
+        assert (await client.get(link)).status_code == 200, link
+
+
+async def test_nothing_is_shared_with_other_origins(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/surfaces", headers={"origin": "https://elsewhere.example"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
