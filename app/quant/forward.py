@@ -9,6 +9,7 @@ from app.quant.arrays import BoolArray, FloatArray
 from app.quant.chain import OptionChain
 from app.quant.forward_evidence import MOVE_VOL, Source, forward_evidence
 from app.quant.quote_table import QuoteTable, quote_table
+from app.quant.rate_curve import bridge
 from app.quant.robust_mean import believed, weighted_mean
 from app.quant.year_fraction import MS_PER_YEAR
 
@@ -60,7 +61,8 @@ def infer_forwards(chain: OptionChain) -> tuple[Forward | None, ...]:
     """Return the forward of each expiry of ``chain``, in its order; None where nothing tells it.
 
     Expired expiries have none. An inverse chain has discount factor 1 (the coin carries no rate); a linear one gets it
-    from parity, drawn to its neighbours' rates, and without any parity to a rate of 0.
+    from parity, drawn to its neighbours' rates, and without any parity to a rate of 0. An expiry of which no source
+    speaks lies between the others.
     """
     forwards = table_forwards(chain, quote_table(chain))
     return tuple(forwards.forward(e) for e in range(len(chain.expiries)))
@@ -84,9 +86,13 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
     ratio, ratio_sd = weighted_mean(value, at_quote, speaking)
     now, now_sd = weighted_mean(value, at_as_of, speaking)
     ratio_sd, now_sd = ratio_sd * disputed, now_sd * disputed
-    known = (table.t > 0.0) & (now_sd <= MAX_FORWARD_SD)
+    log_forward = np.log(evidence.anchor) + now
+    alive = table.t > 0.0
+    between = _between(table.t, log_forward, now_sd, alive & (now_sd <= MAX_FORWARD_SD))
+    credible[between, Source.INTERPOLATED] = True
+    known = alive & (now_sd <= MAX_FORWARD_SD)
     forward, scale = np.full(known.size, np.nan), np.full(known.size, np.nan)
-    forward[known] = evidence.anchor[known] * np.exp(now[known])
+    forward[known] = np.exp(log_forward[known])
     scale[known] = np.exp(ratio[known])
     row_value = np.where(evidence.row_own, table.forward * scale[table.expiry], forward[table.expiry])
     row_sd = np.where(evidence.row_own, ratio_sd[table.expiry], now_sd[table.expiry]) * row_value
@@ -99,3 +105,11 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
         row_sd=row_sd,
         row_stale=evidence.row_stale,
     )
+
+
+def _between(t: FloatArray, log_forward: FloatArray, sd: FloatArray, known: BoolArray) -> BoolArray:
+    """Fill in, from the known forwards of other expiries, those of which no source speaks; return which."""
+    silent = (t > 0.0) & np.isnan(log_forward)
+    if silent.any() and known.any():
+        log_forward[silent], sd[silent] = bridge(t[known], log_forward[known], sd[known], t[silent])
+    return silent

@@ -67,7 +67,7 @@ class ForwardEvidence:
 
 def forward_evidence(chain: OptionChain, table: QuoteTable) -> ForwardEvidence:
     """Hear every source on every expiry of ``chain``, whose table is ``table``."""
-    row_own = (table.forward > 0.0) & np.isfinite(table.forward) & table.first
+    row_own = (table.forward > 0.0) & table.countable & table.first
     quoted, quoted_age, row_stale = _quoted(table, row_own)
     pairs = _pairs(table, table.two_sided & ~row_stale)
     anchor, age_ms = _anchor(table, pairs, quoted, quoted_age)

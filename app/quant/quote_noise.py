@@ -3,10 +3,9 @@
 from typing import Final
 
 import numpy as np
-from scipy.special import ndtr
 
 from app.quant.arrays import BoolArray, FloatArray
-from app.quant.black import black_vega
+from app.quant.black import black_greeks
 from app.quant.chain import Premium, TradingRules
 from app.quant.year_fraction import MS_PER_YEAR
 
@@ -16,6 +15,8 @@ VOL_OF_VOL: Final = 1.0
 """Annual lognormal vol at which an implied vol wanders while a quote ages: 0.19 vol points in 5 minutes at 60 %."""
 MODEL_FLOOR: Final = 0.0015
 """Vol below which no quote is trusted (15 basis points): without it the tightest quotes own the fit."""
+LARGEST_SIZE: Final = 1e12
+"""No size in contracts is larger, or smaller than its inverse; anything else is not a size."""
 REFERENCE_DEPTH: Final = 0.1
 """Size whose cost counts, as a share of the median depth: what a mid-sized order takes without walking the book."""
 
@@ -34,9 +35,9 @@ def depth_multiplier(bid_size: FloatArray, ask_size: FloatArray) -> FloatArray:
     """Return the factor on a quote's spread for trading the reference size: square-root impact.
 
     (1 + sqrt(Q/depth)) / (1 + sqrt(Q/median)), depth the smaller of both sizes and Q a tenth of its median, so the
-    median quote keeps its spread. Where a size is missing or not positive the depth is unknown and the factor 1.
+    median quote keeps its spread. Where a size is missing or no size that occurs the depth is unknown and the factor 1.
     """
-    known = (bid_size > 0.0) & (ask_size > 0.0) & np.isfinite(bid_size) & np.isfinite(ask_size)
+    known = _told(bid_size) & _told(ask_size)
     factor = np.ones(bid_size.shape)
     if known.any():
         depth = np.minimum(bid_size[known], ask_size[known])
@@ -70,14 +71,15 @@ def quote_noise(
       model floor
     """
     vol = 0.5 * (bid_vol + ask_vol)
-    vega = black_vega(forward, strike, vol, t)
-    sd = vol * np.sqrt(t)
-    d1 = np.log(forward / strike) / sd + 0.5 * sd
-    sign = np.where(is_call, 1.0, -1.0)
-    delta = strike / forward * ndtr(sign * (d1 - sd)) if premium is Premium.COIN else ndtr(sign * d1)
+    greeks = black_greeks(forward, strike, vol, t, is_call)
+    delta = greeks.delta_net if premium is Premium.COIN else greeks.delta
     spread = 0.5 * (ask_vol - bid_vol) / HALF_SPREADS_PER_SD * depth_factor
-    rounding = tick / np.sqrt(12.0) / vega
-    moved = delta / vega * forward_sd
+    rounding = tick / np.sqrt(12.0) / greeks.vega
+    moved = delta / greeks.vega * forward_sd
     aged = vol * VOL_OF_VOL * np.sqrt(np.maximum(age_ms, 0.0) / MS_PER_YEAR)
     noise: FloatArray = np.sqrt(spread**2 + rounding**2 + moved**2 + aged**2 + MODEL_FLOOR**2)
     return noise
+
+
+def _told(size: FloatArray) -> BoolArray:
+    return (size >= 1.0 / LARGEST_SIZE) & (size <= LARGEST_SIZE)

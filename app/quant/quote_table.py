@@ -12,6 +12,8 @@ from app.quant.year_fraction import year_fraction
 CLOCK_TOLERANCE_MS: Final = 5_000
 """How far a quote's clock may run ahead of the chain's before it is from the future: venues and collectors stamp to
 the second and drift by a few; beyond that one of the clocks is wrong."""
+LARGEST_NUMBER: Final = 1e15
+"""No strike, forward or premium is larger, or smaller than its inverse; their products and ratios stay finite."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,8 +22,8 @@ class QuoteTable:
 
     ``expiry`` indexes the chain's expiries, ``start`` holds the first row of each and, last, n. ``t`` is the year
     fraction of each expiry. Prices are in premium units, ``age_ms`` is counted back from the chain's ``as_of_ms``.
-    ``first`` marks the row that speaks for its strike and type, ``two_sided`` the rows of those with a bid below
-    their ask, all numbers in order and no clock ahead.
+    ``countable`` marks rows whose numbers are missing, zero or of a size that occurs; ``first`` the row that speaks for
+    its strike and type; ``two_sided`` those of both with a bid below their ask and no clock ahead.
     """
 
     t: FloatArray
@@ -35,6 +37,7 @@ class QuoteTable:
     ask_size: FloatArray
     age_ms: FloatArray
     forward: FloatArray
+    countable: BoolArray
     first: BoolArray
     two_sided: BoolArray
 
@@ -52,17 +55,17 @@ def quote_table(chain: OptionChain) -> QuoteTable:
         return np.concatenate(parts).astype(np.float64, copy=False) if parts else np.empty(0)
 
     strike, is_call = column("strike"), column("is_call") > 0.0
-    bid, ask = column("bid"), column("ask")
+    bid, ask, forward = column("bid"), column("ask"), column("forward")
     age_ms = chain.as_of_ms - column("timestamp_ms")
     ahead = age_ms < -CLOCK_TOLERANCE_MS
-    finite = np.isfinite(bid) & np.isfinite(ask)
-    width = np.subtract(ask, bid, out=np.full_like(bid, np.inf), where=finite)
+    countable = _countable(strike) & _countable(bid) & _countable(ask) & _countable(forward)
+    both = countable & (bid > 0.0) & (ask > 0.0)
+    width = np.subtract(ask, bid, out=np.full_like(bid, np.inf), where=both)
     order = np.lexsort((width, np.where(ahead, np.inf, age_ms), is_call, strike, expiry))
     expiry, strike, is_call, bid, ask = expiry[order], strike[order], is_call[order], bid[order], ask[order]
-    forward = column("forward")[order]
+    forward, countable = forward[order], countable[order]
     first = np.ones(order.size, dtype=np.bool_)
     first[1:] = (np.diff(expiry) != 0) | (np.diff(strike) != 0.0) | (is_call[1:] != is_call[:-1])
-    usable = first & finite[order] & (bid > 0.0) & (bid < ask) & ~ahead[order]
     return QuoteTable(
         t=np.array([year_fraction(chain.as_of_ms, e.expiry_ms) for e in chain.expiries], dtype=np.float64),
         start=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
@@ -75,6 +78,12 @@ def quote_table(chain: OptionChain) -> QuoteTable:
         ask_size=column("ask_size")[order],
         age_ms=age_ms[order],
         forward=forward,
+        countable=countable,
         first=first,
-        two_sided=usable & ~(forward <= 0.0) & ~np.isinf(forward),
+        two_sided=first & both[order] & (bid < ask) & ~(forward <= 0.0) & ~ahead[order],
     )
+
+
+def _countable(number: FloatArray) -> BoolArray:
+    size = np.abs(number)
+    return np.isnan(number) | (number == 0.0) | ((size <= LARGEST_NUMBER) & (size >= 1.0 / LARGEST_NUMBER))

@@ -164,7 +164,7 @@ def _screen(table: QuoteTable, forwards: ChainForwards, verdicts: Verdicts) -> N
     no_ask = np.isnan(table.ask) | (table.ask == 0.0)
     verdicts.drop(table.age_ms < -CLOCK_TOLERANCE_MS, Dropped.FUTURE)
     verdicts.drop(~table.first, Dropped.DUPLICATE_STRIKE)
-    verdicts.drop(np.isinf(table.bid) | np.isinf(table.ask) | np.isinf(table.forward), Dropped.NOT_FINITE)
+    verdicts.drop(~table.countable, Dropped.NOT_FINITE)
     verdicts.drop((table.bid < 0.0) | (table.ask < 0.0) | (table.forward <= 0.0), Dropped.NEGATIVE)
     verdicts.drop(no_bid & no_ask, Dropped.NO_QUOTE)
     verdicts.drop(no_bid | no_ask, Dropped.ONE_SIDED)
@@ -189,8 +189,7 @@ def _invert(
     )
     coin = chain.premium is Premium.COIN
     unit = forward if coin else 1.0 / forwards.discount_factor[expiry]
-    with np.errstate(over="ignore"):
-        prices = np.concatenate([table.bid[rows], table.ask[rows]]) * np.concatenate([unit, unit])
+    prices = np.concatenate([table.bid[rows], table.ask[rows]]) * np.concatenate([unit, unit])
     # A quote's vol belongs to the time it had left when it was seen.
     t = table.t[expiry] + table.age_ms[rows] / MS_PER_YEAR
     vols = implied_vol(prices, np.tile(forward, 2), np.tile(strike, 2), np.tile(t, 2), np.tile(is_call, 2))
