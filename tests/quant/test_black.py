@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.quant.black import black_greeks, black_price, black_vega, otm_price
 from app.quant.errors import InvalidParameters
 from tests.quant.exact_black import otm_over_forward
+
+unhurried = settings(deadline=None)
+"""The first call compiles."""
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "black76.json").read_text())
 INPUTS = ("forward", "strike", "vol", "t")
@@ -59,6 +62,7 @@ def test_otm_price_limits():
     assert np.isnan(otm_price([np.nan, 1.0], [1.0, np.nan])).all()
 
 
+@unhurried
 @given(forwards, log_moneyness, vols, times)
 def test_put_call_parity_and_bounds(forward, k, vol, t):
     strike = forward * np.exp(k)
@@ -69,6 +73,7 @@ def test_put_call_parity_and_bounds(forward, k, vol, t):
     assert max(strike - forward, 0.0) <= put <= strike
 
 
+@unhurried
 @given(forwards, log_moneyness, vols, times, st.booleans())
 def test_price_rises_with_vol(forward, k, vol, t, is_call):
     strike = forward * np.exp(k)
@@ -76,6 +81,7 @@ def test_price_rises_with_vol(forward, k, vol, t, is_call):
     assert high >= low
 
 
+@unhurried
 @given(st.floats(-1.5, 1.5), st.floats(0.2, 1.5), st.floats(0.05, 2.0), st.booleans())
 def test_greeks_are_the_derivatives_of_the_price(k, vol, t, is_call):
     forward, strike = 100.0, 100.0 * np.exp(k)

@@ -3,10 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.quant.black import black_greeks, strike_from_delta
+
+unhurried = settings(deadline=None)
+"""The first call compiles."""
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "black76.json").read_text())["strikes"]
 FORWARD, T = float(REFERENCE["forward"]), REFERENCE["days"] / 365.0
@@ -38,6 +41,7 @@ def test_largest_net_call_delta_bounds_what_can_be_asked():
     assert np.isnan(above)
 
 
+@unhurried
 @given(st.floats(0.001, 0.999), st.floats(0.003, 2.0), st.booleans(), st.booleans())
 def test_strike_has_the_delta_asked_for(delta, t, is_call, net):
     signed = delta if is_call else -delta

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
@@ -14,6 +14,9 @@ from app.quant.implied_deviation import GUESS_DENOMINATOR, GUESS_NUMERATOR
 from app.quant.implied_vol import IvStatus, implied_vol, otm_deviation
 from tests.quant.exact_black import implied_deviation
 from tests.reference.derive_coefficients import bachelier_guess
+
+unhurried = settings(deadline=None)
+"""The first call compiles."""
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 OK = IvStatus.OK
@@ -54,6 +57,7 @@ def test_lets_be_rational_values():
     np.testing.assert_allclose(implied.vol[well_posed], expected[well_posed], rtol=5e-12)
 
 
+@unhurried
 @given(
     st.floats(1e-3, 1e6),
     st.floats(-8.0, 8.0),
@@ -71,6 +75,7 @@ def test_out_of_the_money_prices_give_their_vol_back(forward, distance, vol, t):
     assert implied.vol == pytest.approx(vol, rel=8.0 * ceiling)
 
 
+@unhurried
 @given(st.floats(-1.5, 1.5), st.floats(0.2, 2.0))
 def test_in_the_money_prices_are_reduced_by_parity(distance, vol):
     strike = 100.0 * math.exp(distance * vol)
@@ -78,6 +83,7 @@ def test_in_the_money_prices_are_reduced_by_parity(distance, vol):
     assert call == pytest.approx(put, rel=1e-12)
 
 
+@unhurried
 @given(st.floats(-8.0, 8.0), st.floats(1e-4, 5.0))
 def test_otm_deviation_inverts_otm_price(distance, deviation):
     k = distance * deviation
