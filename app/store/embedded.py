@@ -105,7 +105,17 @@ class EmbeddedServer:
             return self.url
         program = find_server(self._program)
         self._data_dir.mkdir(parents=True, exist_ok=True)
+        first = self._lock is None
         self._lock_folder()
+        try:
+            self._launch(program)
+        except OSError:
+            if first:  # a restart keeps folder and address for the next attempt
+                self.stop()
+            raise
+        return self.url
+
+    def _launch(self, program: Path) -> None:
         self._make_socket_dir()
         self.process = subprocess.Popen(
             [str(program), *self._arguments()],
@@ -117,7 +127,6 @@ class EmbeddedServer:
             preexec_fn=_end_with_parent_hook(),  # noqa: PLW1509  one system call, prepared before the fork
         )
         self._wait_until_it_answers(self.process)
-        return self.url
 
     def stop(self) -> None:
         """End the server, by force if it does not end within a second, and give the folder free."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from app.service.ports import StoreUnavailable
+from app.store import lua
 from app.store.keys import GROUP, Keys
 from app.store.links import BlockingLink
-from app.store.lua import PUT_BACK, SWEEP
 
 RECLAIM_EVERY_S: Final = 0.25
 """How often an idle worker looks for leases that ran out: what a dead worker adds to the lease."""
@@ -48,22 +48,17 @@ class Tokens:
 
     def leave(self) -> None:
         """Take the consumer out of the groups, where it holds nothing any more."""
-        if not self._groups_made:  # nothing was ever taken; a worker may end before it is warm
-            return
-        for shard in self._keys.shards:
-            self._link.call(SWEEP, [self._keys.queue(shard)], [self._consumer, str(FORGET_CONSUMER_AFTER_MS)])
+        if self._groups_made:  # else nothing was ever taken: a worker may end before it is warm
+            self._tidy_groups(self._consumer)
 
     def _make_groups(self) -> None:
-        if self._groups_made:
-            return
+        if not self._groups_made:
+            self._tidy_groups(leaving="")
+            self._groups_made = True
+
+    def _tidy_groups(self, leaving: str) -> None:
         for shard in self._keys.shards:
-            try:
-                self._link.run("XGROUP", "CREATE", self._keys.queue(shard), GROUP, "0", "MKSTREAM")
-            except StoreUnavailable as failure:
-                if "BUSYGROUP" not in str(failure):  # it exists
-                    raise
-            self._link.call(SWEEP, [self._keys.queue(shard)], ["", str(FORGET_CONSUMER_AFTER_MS)])
-        self._groups_made = True
+            self._link.call(lua.GROUP, [self._keys.queue(shard)], [leaving, str(FORGET_CONSUMER_AFTER_MS)])
 
     def _expired(self) -> Token | None:
         if time.monotonic() < self._reclaim_at:
@@ -91,7 +86,7 @@ class Tokens:
         mine, *others = [_token(queues[queue], entries[0]) for queue, entries in answer]
         for other in others:  # every shard may give one, and only one can be fitted
             self._link.call(
-                PUT_BACK,
+                lua.PUT_BACK,
                 [self._keys.queue(other.shard), self._keys.state(other.underlying)],
                 [other.name, other.underlying],
             )

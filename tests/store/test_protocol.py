@@ -1,5 +1,6 @@
 """Every transition of the work protocol and what it counts."""
 
+import itertools
 import time
 
 import pytest
@@ -207,7 +208,7 @@ def test_the_version_chain_has_no_gap(store: OpenStore) -> None:
     kept = store.run(store.api.surfaces.after("BTC", 0, 10))
     assert kept is not None
     assert [s.prev_version for s in kept] == [0, *[s.version for s in kept[:-1]]]
-    assert all(one.version < other.version for one, other in zip(kept, kept[1:], strict=False))
+    assert all(one.version < other.version for one, other in itertools.pairwise(kept))
     assert abs(kept[-1].version / 1e6 - time.time()) < 5.0, "microseconds since the epoch"
 
 

@@ -1,0 +1,214 @@
+"""A store that is away, frozen, full or unwilling: one exception, in time, and everything goes on afterwards."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from redis import exceptions
+
+from app.service.ports import CommitOutcome, StoreUnavailable, SubmitOutcome
+from app.store.connect import connect_async, connect_worker
+from app.store.failures import LATER_S, unavailable
+from app.store.keys import MAX_ATTEMPTS
+from app.store.links import Link
+from tests.servers import RealServer
+from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, claimed, opened, until
+
+NOBODY = "unix:///nonexistent/store.sock"
+
+
+def within_a_second(store: OpenStore, work: Coroutine[Any, Any, Any]) -> StoreUnavailable:
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable) as refusal:
+        store.run(work)
+    assert time.monotonic() - began < 1.0
+    assert refusal.value.retry_after_s > 0.0
+    return refusal.value
+
+
+@contextlib.contextmanager
+def full(server: RealServer) -> Iterator[None]:
+    """A server that already holds more than it may."""
+    server.run("CONFIG", "SET", "maxmemory", "1")
+    try:
+        yield
+    finally:
+        server.run("CONFIG", "SET", "maxmemory", "512mb")
+
+
+def test_every_asynchronous_call_says_that_nobody_answers() -> None:
+    async def ask_everything() -> None:
+        store = connect_async(NOBODY)
+        calls: list[Callable[[], Coroutine[Any, Any, Any]]] = [
+            store.ping,
+            lambda: store.intake.submit("BTC", AS_OF_MS, 0, CHAIN),
+            lambda: store.intake.count_invalid("native"),
+            lambda: store.surfaces.newest("BTC"),
+            store.surfaces.underlyings,
+            lambda: store.surfaces.history("BTC", before=None, limit=1),
+            lambda: store.surfaces.after("BTC", 0, 1),
+            lambda: store.surfaces.as_of("BTC", AS_OF_MS),
+            lambda: store.updates.next_updates(0.1),
+            store.fleet.status,
+        ]
+        for call in calls:
+            with pytest.raises(StoreUnavailable):
+                await call()
+        await store.close()
+
+    asyncio.run(ask_everything())
+
+
+def test_every_blocking_call_says_that_nobody_answers(valkey_store: OpenStore) -> None:
+    valkey_store.submit()
+    claim = claimed(valkey_store.worker())
+    lost = connect_worker(NOBODY, name="lost", lease_s=1.0)
+    calls: list[Callable[[], object]] = [
+        lambda: lost.claim(0.1),
+        lambda: lost.extend(claim),
+        lambda: lost.commit(claim, b"{}", outcome="ok", timings=TIMINGS),
+        lambda: lost.fail(claim, "no", outcome="error", timings=None),
+        lambda: lost.hand_back(claim),
+        lambda: lost.announce("lost", warm=True, busy_with=None),
+        lambda: lost.leave("lost"),
+    ]
+    for call in calls:
+        with pytest.raises(StoreUnavailable):
+            call()
+    lost.close()
+
+
+def test_a_frozen_store_is_told_within_a_second_and_takes_nothing_twice(server: RealServer) -> None:
+    with opened(server.url) as store:
+        store.submit("ETH")
+        server.freeze()
+        try:
+            within_a_second(store, store.api.intake.submit("BTC", AS_OF_MS, 0, CHAIN))
+            began = time.monotonic()
+            within_a_second(store, store.api.surfaces.newest("BTC"))
+            assert time.monotonic() - began < 0.1, "the next caller does not wait too"
+        finally:
+            server.thaw()
+        time.sleep(0.3)
+        assert store.submit("BTC") is SubmitOutcome.DUPLICATE, "the frozen server had the first one in its socket"
+        counts = store.counts("BTC")
+        assert (counts.received, counts.duplicate, counts.pending) == (2, 1, 1)
+
+
+def test_a_full_store_refuses_chains_and_drains(server: RealServer) -> None:
+    with opened(server.url) as store:
+        assert store.run(store.api.updates.next_updates(0.0)) == []
+        worker = store.worker()
+        store.submit("BTC")
+        running = claimed(worker)
+        store.submit("BTC", AS_OF_MS + 1)
+        store.submit("ETH")
+        with full(server):
+            refusal = within_a_second(store, store.api.intake.submit("SOL", AS_OF_MS, 0, CHAIN))
+            assert "out of memory" in str(refusal)
+            assert refusal.retry_after_s == LATER_S
+            worker.announce("w", warm=True, busy_with="BTC")
+            worker.extend(running)
+            assert worker.commit(running, b"{}", outcome="ok", timings=TIMINGS) is CommitOutcome.PUBLISHED
+            for _ in ("ETH", "BTC"):
+                assert worker.commit(claimed(worker), b"{}", outcome="ok", timings=TIMINGS) is CommitOutcome.PUBLISHED
+            status = store.run(store.api.fleet.status())
+            assert status.queue_depth == {"0": 0}
+            assert status.warm_workers == 1
+            assert {counts.underlying: counts.fitted for counts in status.underlyings} == {"BTC": 2, "ETH": 1}
+        assert len(store.run(store.api.updates.next_updates(1.0))) == 3
+        assert store.submit("SOL") is SubmitOutcome.QUEUED
+
+
+def test_a_full_store_still_fails_hands_back_and_buries(server: RealServer) -> None:
+    with opened(server.url) as store:
+        worker = store.worker()
+        store.submit("BTC")
+        failing = claimed(worker)
+        store.submit("ETH")
+        with full(server):
+            assert worker.fail(failing, "no", outcome="rejected", timings=None) is CommitOutcome.FAILED
+            worker.hand_back(claimed(worker))
+            for _ in range(MAX_ATTEMPTS):
+                claimed(store.worker(lease_s=0.0))
+            assert store.worker(lease_s=0.0).claim(0.0) is None
+        assert store.counts("BTC").failed == 1
+        assert store.counts("ETH").dead_lettered == 1
+
+
+def test_clients_recover_from_a_restart_without_being_told(valkey: RealServer) -> None:
+    with opened(valkey.url) as store:
+        worker = store.worker()
+        store.submit("BTC")
+        claim = claimed(worker)
+        worker.commit(claim, b"{}", outcome="ok", timings=TIMINGS)
+        time.sleep(1.1)
+        valkey.kill()
+        with pytest.raises(StoreUnavailable):
+            store.submit("ETH")
+        with pytest.raises(StoreUnavailable):
+            worker.claim(0.1)
+        began = time.monotonic()
+        valkey.start()
+        until(lambda: _answers(store))
+        assert time.monotonic() - began < 2.0
+        store.submit("ETH")
+        assert claimed(worker).underlying == "ETH"
+        assert store.newest_document("BTC") == b"{}"
+
+
+def _answers(store: OpenStore) -> bool:
+    try:
+        store.run(store.api.ping())
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def test_more_callers_than_connections_wait_their_turn(valkey: RealServer) -> None:
+    async def crowd() -> None:
+        store = connect_async(valkey.url, connections=2)
+        outcomes = await asyncio.gather(*[store.intake.submit(f"U{i}", AS_OF_MS, 0, CHAIN) for i in range(200)])
+        assert set(outcomes) == {SubmitOutcome.QUEUED}
+        await store.close()
+
+    asyncio.run(crowd())
+
+
+def test_calls_given_up_midway_do_not_mix_up_answers(valkey: RealServer) -> None:
+    async def impatient() -> None:
+        link = Link(valkey.url, connections=2, budget_s=1.0)
+        for i in range(200):
+            task = asyncio.create_task(link.run("ECHO", f"lost-{i}"))
+            await asyncio.sleep(0.0002 * (i % 4))
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            assert await link.run("ECHO", f"kept-{i}") == f"kept-{i}".encode()
+        await link.close()
+
+    asyncio.run(impatient())
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (exceptions.OutOfMemoryError("command not allowed"), "out of memory"),
+        (exceptions.ResponseError("Error running script (call to f_1): @user_script:9: -OOM command"), "out of memory"),
+        (exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left"), "cannot write to its disk"),
+        (exceptions.BusyLoadingError("Redis is loading the dataset in memory"), "loading"),
+        (exceptions.ReadOnlyError("You can't write against a read only replica."), "read-only"),
+        (exceptions.AuthenticationError("NOAUTH Authentication required."), "password"),
+        (exceptions.NoPermissionError("NOPERM this user has no permissions"), "permit"),
+        (exceptions.ResponseError("WRONGTYPE Operation against a key"), "refused: WRONGTYPE"),
+        (exceptions.TimeoutError("Timeout reading from socket"), "in time"),
+        (TimeoutError(), "in time"),
+        (exceptions.ConnectionError("Error 111 connecting"), "reached"),
+        (ConnectionResetError(104, "reset by peer"), "reached"),
+    ],
+)
+def test_what_went_wrong_is_said_in_words(error: Exception, meaning: str) -> None:
+    assert meaning in str(unavailable(error))

@@ -1,0 +1,139 @@
+"""The one subscription of a process: every surface once, in order, through restarts and trimmed logs."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from app.service.ports import PublishedSurface, StoreUnavailable
+from app.store.keys import Keys
+from tests.servers import RealServer
+from tests.store.stored import AS_OF_MS, OpenStore, opened
+
+KEYS = Keys()
+
+
+def heard(store: OpenStore, timeout_s: float = 0.05) -> list[PublishedSurface]:
+    """Everything the feed has, until it is silent for ``timeout_s``."""
+    found: list[PublishedSurface] = []
+    while True:
+        updates = store.run(store.api.updates.next_updates(timeout_s))
+        if not updates:
+            return found
+        found += updates
+
+
+def documents(surfaces: Sequence[PublishedSurface]) -> list[bytes]:
+    return [surface.document for surface in surfaces]
+
+
+def publish(store: OpenStore, first: int, last: int) -> list[bytes]:
+    """Publish surfaces numbered ``first`` to ``last`` of alternating underlyings and return their documents."""
+    expected = []
+    for i in range(first, last + 1):
+        store.publish("BTC" if i % 2 else "ETH", AS_OF_MS + i, b'{"n":%d}' % i)
+        expected.append(b'{"n":%d}' % i)
+    return expected
+
+
+def test_silence_is_empty_after_the_timeout(store: OpenStore) -> None:
+    began = time.monotonic()
+    assert store.run(store.api.updates.next_updates(0.2)) == []
+    assert 0.15 < time.monotonic() - began < 0.6
+
+
+def test_surfaces_come_once_and_in_commit_order(store: OpenStore) -> None:
+    publish(store, 1, 2)
+    assert heard(store) == [], "what was there before the first call is read by newest()"
+    expected = publish(store, 3, 8)
+    assert documents(heard(store)) == expected
+    assert heard(store) == []
+
+
+def test_a_surface_wakes_the_feed(store: OpenStore) -> None:
+    heard(store)
+
+    def publish_from_elsewhere() -> None:
+        with opened(store.url) as other:
+            other.publish()
+
+    async def listen_while_publishing() -> float:
+        waiting = asyncio.create_task(store.api.updates.next_updates(5.0))
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await asyncio.to_thread(publish_from_elsewhere)
+        assert documents(await waiting) == [b"{}"]
+        return time.monotonic() - began
+
+    assert store.run(listen_while_publishing()) < 1.0
+
+
+def test_updates_of_all_shards_are_merged_by_version(valkey: RealServer) -> None:
+    with opened(valkey.url, shards=3) as store:
+        heard(store)
+        names = ["BTC", "XRP", "DAX", "ETH", "SPX", "SX5E"]
+        for name in names:
+            store.publish(name)
+        assert [surface.underlying for surface in heard(store)] == names
+
+
+def test_a_cancelled_wait_loses_nothing(store: OpenStore) -> None:
+    heard(store)
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await store.api.updates.next_updates(5.0)
+
+    store.run(give_up())
+    expected = publish(store, 1, 2)
+    assert documents(heard(store)) == expected
+
+
+def test_a_log_trimmed_past_the_reader_is_made_good_from_the_histories(store: OpenStore) -> None:
+    heard(store)
+    expected = publish(store, 1, 2)
+    assert documents(heard(store)) == expected
+    expected = publish(store, 3, 9)
+    store.run(store.api.fleet._link.run("XTRIM", KEYS.updates(0), "MAXLEN", "=", 2))
+    assert documents(heard(store)) == expected
+    assert heard(store) == []
+
+
+def test_a_restarted_server_costs_no_update(valkey: RealServer) -> None:
+    with opened(valkey.url) as store:
+        heard(store)
+        expected = publish(store, 1, 3)
+        first = store.run(store.api.updates.next_updates(1.0))
+        time.sleep(1.1)  # everysec: what is a second old is on disk
+        valkey.kill()
+        with pytest.raises(StoreUnavailable):
+            store.run(store.api.updates.next_updates(0.5))
+        valkey.start()
+        expected += publish(store, 4, 6)
+        assert documents([*first, *heard(store)]) == expected
+
+
+def test_a_server_that_lost_its_tail_costs_no_later_update(valkey: RealServer) -> None:
+    """Its log then ends before what we have read; numbers are given out again, for other surfaces."""
+    with opened(valkey.url) as store:
+        heard(store)
+        publish(store, 1, 2)
+        before = heard(store)
+        time.sleep(1.1)
+        kept = valkey.append_only_file().stat().st_size
+        lost = publish(store, 3, 4)
+        assert documents(heard(store)) == lost
+        valkey.kill()
+        with valkey.append_only_file().open("r+b") as log:
+            log.truncate(kept)
+        valkey.start()
+        with pytest.raises(StoreUnavailable):
+            heard(store)
+        assert heard(store) == []
+        expected = publish(store, 5, 7)
+        again = heard(store)
+        assert documents(again) == expected
+        last_versions = {surface.underlying: surface.version for surface in before}
+        assert again[0].prev_version == last_versions["BTC"], "the gap shows: the lost version is not the previous one"
