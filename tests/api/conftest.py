@@ -49,9 +49,8 @@ async def client_of(app: FastAPI, address: str = "127.0.0.1") -> AsyncIterator[h
         yield client
 
 
-@pytest.fixture
-def serving(services: ApiServices) -> Serving:
-    """A real server on a loopback port, in the test's own event loop; gives host:port."""
+def serving_of(services: ApiServices) -> Serving:
+    """Start a real server on a loopback port, in the test's own event loop; gives host:port."""
 
     @contextlib.asynccontextmanager
     async def start(**limits: float) -> AsyncIterator[str]:
@@ -69,6 +68,11 @@ def serving(services: ApiServices) -> Serving:
                 await running
 
     return start
+
+
+@pytest.fixture
+def serving(services: ApiServices) -> Serving:
+    return serving_of(services)
 
 
 @pytest.fixture
