@@ -5,6 +5,7 @@ With a residual: w(k) += w_svi(0) * sum_j c_j B(asinh(k / scale) / spacing - fir
 B-spline with support (-2, 2). The residual is C^2 and zero beyond its support, so wings stay SVI.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from app.quant.arrays import FloatArray
+from app.quant.compiled import kernel
 from app.quant.errors import InvalidParameters
 
 
@@ -64,7 +66,10 @@ class SviCurve:
         y = k - self.m
         w: FloatArray = self.a + self.b * (self.rho * y + np.sqrt(y * y + self.sigma * self.sigma))
         if self.spline is not None:
-            w += self.atm_svi_variance * residual_derivatives(self.spline, k)[0]
+            s = self.spline
+            c = np.asarray(s.coefficients)
+            points = np.ascontiguousarray(k).reshape(-1)
+            w += self.atm_svi_variance * residual_values(points, s.scale, s.spacing, s.first, c).reshape(w.shape)
         return w
 
     def derivatives(self, k: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -107,6 +112,21 @@ def svi_curve(parameters: Mapping[str, Any]) -> SviCurve:
             coefficients=tuple(float(c) for c in spline["coefficients"]),
         )
     return SviCurve(a, b, rho, m, sigma, residual)
+
+
+@kernel
+def residual_values(k: FloatArray, scale: float, spacing: float, first: int, coefficients: FloatArray) -> FloatArray:
+    """Return s(k) = sum_j c_j B(asinh(k / scale) / spacing - first - j), from the four B-splines alive at each k."""
+    values = np.zeros(k.shape[0])
+    for i in range(k.shape[0]):
+        x = math.asinh(k[i] / scale) / spacing - first
+        if -2.0 < x < coefficients.shape[0] + 1.0:
+            below = math.floor(x)
+            for j in range(max(below - 1, 0), min(below + 3, coefficients.shape[0])):
+                u = abs(x - j)
+                b = 2.0 / 3.0 - u * u * (1.0 - 0.5 * u) if u < 1.0 else max(2.0 - u, 0.0) ** 3 / 6.0
+                values[i] += coefficients[j] * b
+    return values
 
 
 def residual_derivatives(spline: SplineResidual, k: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -1,0 +1,105 @@
+"""Total variance beyond the last expiry T, free of arbitrage.
+
+Beyond T the price (over its forward) is S_t = S_T X with X independent of S_T, positive, of mean 1, taking the values
+X_j = exp(s x_j) / sum_i p_i exp(s x_i) with probabilities p_j: x_j and p_j are the nodes and weights of a Gauss-Hermite
+rule, so X is nearly lognormal with variance s^2 of its logarithm. Then
+  C_t(k) = sum_j p_j X_j C_T(k - ln X_j).
+
+No butterfly: C_t is the call price of a genuine positive random variable of mean 1.
+No calendar: for convex f, d/ds E f(X) = E[f'(X) X (x - E[X x])], the covariance of f'(X) and x in the probability
+tilted by X; both increase in x, so it is >= 0 and E f(X) increases with s (such processes are called peacocks: Hirsch,
+Profeta, Roynette and Yor 2011). Given S_T a call is convex in X, so C_t(k) increases with s at every k. At s = 0,
+X = 1 and C_t = C_T; s(t) increases, hence so do prices and total variance.
+
+s(t) is chosen so that at-the-money total variance grows linearly, at the forward variance rate between the last two
+expiries; it increases in t because the at-the-money price increases with s.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray
+from app.quant.errors import InvalidQuery
+from app.quant.log_price import scaled_deviations
+from app.quant.models.base import SliceState
+from app.quant.slice_variance import at_the_money_variance, variances
+
+NODES: Final = 15
+"""Values of X. They lie 0.64 s apart at the centre: at double the last maturity the density of S_t is smooth to 1e-20
+of itself, at ten times to 1 %; it is a density at any distance."""
+
+SMALLEST_RATE: Final = 0.05
+"""Least forward variance rate beyond the last expiry, as a share of that expiry's average rate. Where the last two
+expiries are flat or inverted in total variance the market still moves; a twentieth of the variance is a vol that has
+fallen by three quarters and more, lower than any forward vol quoted."""
+
+CONVERGED: Final = 1e-13
+"""Relative error of at-the-money variance at which s^2 is accepted."""
+
+MAX_STEPS: Final = 100
+"""Secant steps kept in a bracket; 5 to 8 are usual."""
+
+_nodes, _weights = np.polynomial.hermite_e.hermegauss(NODES)
+_log_probability: Final[FloatArray] = np.log(_weights / _weights.sum())
+
+
+def variance_beyond(k: FloatArray, t: FloatArray, slices: Sequence[SliceState]) -> FloatArray:
+    """Return w(k, t) for maturities ``t`` > the last slice's, arrays of one length. Raises InvalidQuery where t is so
+    far that no X of this family has enough variance."""
+    last = slices[-1]
+    maturities, of_maturity = np.unique(t, return_inverse=True)
+    target = at_the_money_variance(last) + forward_variance_rate(slices) * (maturities - last.t)
+    spread = factor_variance(target, last)[of_maturity]
+    return variance_of_product(k, spread, last)
+
+
+def forward_variance_rate(slices: Sequence[SliceState]) -> float:
+    """Return the at-the-money variance a year added between the last two expiries, at least SMALLEST_RATE of the
+    average."""
+    last = slices[-1]
+    theta = at_the_money_variance(last)
+    average = theta / last.t
+    if len(slices) == 1:
+        return average
+    before = slices[-2]
+    return max((theta - at_the_money_variance(before)) / (last.t - before.t), SMALLEST_RATE * average)
+
+
+def factor_variance(target: FloatArray, last: SliceState) -> FloatArray:
+    """Return s^2 for which at-the-money variances are ``target``, by secant steps kept in a bracket."""
+    theta = at_the_money_variance(last)
+    low, high = np.zeros_like(target), np.full_like(target, np.inf)
+    before, at_before = np.zeros_like(target), np.full_like(target, theta)
+    square = target - theta
+    solved = np.empty_like(target)
+    rows = np.arange(target.size)
+    for _ in range(MAX_STEPS):
+        value = variance_of_product(np.zeros_like(square), square, last)
+        solved[rows] = square
+        open_ = np.abs(value - target) > CONVERGED * target
+        if not open_.any():
+            return solved
+        rows, target, low, high, before, at_before, square, value = (
+            x[open_] for x in (rows, target, low, high, before, at_before, square, value)
+        )
+        low = np.where(value < target, square, low)
+        high = np.where(value < target, high, square)
+        rise = np.where(value == at_before, np.inf, value - at_before)
+        following = square + (target - value) * (square - before) / rise
+        halfway = np.where(np.isfinite(high), 0.5 * (low + np.minimum(high, square)), 2.0 * square)
+        before, at_before = square, value
+        square = np.where((low < following) & (following < high), following, halfway)
+    raise InvalidQuery(f"no extrapolation reaches total variance {target.max()} from {theta} at the last expiry")
+
+
+def variance_of_product(k: FloatArray, square: FloatArray, last: SliceState) -> FloatArray:
+    """Return the total variance at ``k`` of S_T X, ``square`` = s^2 of X at each k."""
+    exponent = np.sqrt(square)[:, np.newaxis] * _nodes
+    largest = exponent.max(axis=1, keepdims=True)
+    norm = largest + np.log(np.exp(exponent - largest + _log_probability).sum(axis=1, keepdims=True))
+    log_factor = exponent - norm
+    shifted = k[:, np.newaxis] - log_factor
+    deviation = np.sqrt(variances(last, shifted.ravel())).reshape(shifted.shape)
+    return scaled_deviations(k, log_factor, log_factor + _log_probability, deviation) ** 2
