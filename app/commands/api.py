@@ -9,6 +9,7 @@ from app import logs
 from app.api.app import create_app
 from app.api.server import serve
 from app.api.services import ApiLimits, ApiServices
+from app.quant.warm_up import warm_up_queries
 from app.settings import Settings, load, required_redis_url
 from app.store.codec import encode_chain
 from app.store.connect import connect_async
@@ -25,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     del arguments
     settings = load()
     logs.configure(settings.log_level_number, settings.log_format, "api")
+    warm_up_queries()
     services = _services(settings)
     try:
         serve(

@@ -88,9 +88,8 @@ class VolSurface:
         self, delta: FloatArray, t: float, is_call: Sequence[bool], *, net: bool = False
     ) -> FloatArray:
         """Return strikes whose own smile vol gives them ``delta`` (signed: puts negative); NaN where none does."""
-        forward = self.forward(t)
 
-        def vol_of_strike(strike: FloatArray) -> FloatArray:
-            return self.vol(np.log(strike / forward), t)
+        def vol_of_k(k: FloatArray) -> FloatArray:
+            return self.vol(k, t)
 
-        return strike_from_delta(forward, vol_of_strike, t, delta, np.asarray(is_call), net=net)
+        return strike_from_delta(self.forward(t), vol_of_k, t, delta, np.asarray(is_call), net=net)

@@ -17,6 +17,8 @@ _FORWARD: Final = 100.0
 _DAYS: Final = (2, 9, 30, 90)
 _STRIKES: Final = np.linspace(60.0, 160.0, 21)
 _TICK: Final = 0.0001
+_QUERY_MODEL: Final = "essvi"
+"""Needs no kernel of its own, so that a process that only answers queries loads none of the fitters'."""
 
 
 def warm_up_stages() -> Iterator[tuple[str, Callable[[], None]]]:
@@ -26,13 +28,20 @@ def warm_up_stages() -> Iterator[tuple[str, Callable[[], None]]]:
     def read() -> None:
         read_smiles(chain)
 
-    def greeks() -> None:
-        black_greeks(_FORWARD, _STRIKES, np.full(_STRIKES.shape, 0.6), 0.1, np.ones(_STRIKES.shape, dtype=bool))
-
     yield "quotes to vols", read
-    yield "greeks", greeks
     for name in (DEFAULT_MODEL, *(other for other in MODELS if other != DEFAULT_MODEL)):
         yield f"model {name}", lambda name=name: _calibrate_cold_and_warm(chain, name)  # type: ignore[misc]
+    yield "queries", warm_up_queries
+
+
+def warm_up_queries() -> None:
+    """Run what answers queries: vols on, between and beyond expiries, strikes by delta, greeks, a rebuilt curve."""
+    surface = calibrate_surface(known_chain(), model=_QUERY_MODEL).surface
+    first, last = surface.maturities[0], surface.maturities[-1]
+    for t in (first, 0.5 * first, 0.5 * (first + last), 1.5 * last):
+        strikes = surface.strikes_at_delta(np.array([-0.25, 0.25]), t, [False, True])
+        vols = surface.vol(np.log(strikes / surface.forward(t)), t)
+        black_greeks(surface.forward(t), strikes, vols, t, np.array([False, True]))
 
 
 def warm_up() -> None:
