@@ -14,7 +14,7 @@ from app.quant.arrays import BoolArray, FloatArray, IntArray
 from app.quant.chain import OptionChain, Premium
 from app.quant.parity import ParityLines, parity_lines
 from app.quant.quote_noise import HALF_SPREADS_PER_SD
-from app.quant.quote_table import QuoteTable
+from app.quant.quote_table import LARGEST_NUMBER, QuoteTable
 from app.quant.rate_curve import RATE_PRIOR_SD, bridge, pooled_rate
 from app.quant.robust_mean import newest_median
 from app.quant.year_fraction import MS_PER_YEAR, year_fraction
@@ -116,7 +116,7 @@ def _anchor(
     """
     expiries = table.start.size - 1
     middle = np.minimum((table.start[:-1] + table.start[1:]) // 2, max(len(table) - 1, 0))
-    strike = table.strike[middle] if len(table) else np.ones(expiries)
+    strike = np.where(table.countable[middle], table.strike[middle], 1.0) if len(table) else np.ones(expiries)
     both = np.concatenate(pairs)
     count = np.bincount(table.expiry[both], minlength=expiries)
     age = np.bincount(table.expiry[both], table.age_ms[both], minlength=expiries) / np.maximum(count, 1)
@@ -211,7 +211,9 @@ def _hear_futures(
 def _futures(chain: OptionChain) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
     """Return (t, ln mid, sd of ln mid, expiry_ms), t ascending, of the living two-sided futures, one an expiry."""
     two_sided = {
-        f.expiry_ms: f for f in chain.futures if f.expiry_ms > chain.as_of_ms and 0.0 < f.bid <= f.ask < np.inf
+        f.expiry_ms: f
+        for f in chain.futures
+        if f.expiry_ms > chain.as_of_ms and 1.0 / LARGEST_NUMBER <= f.bid <= f.ask <= LARGEST_NUMBER
     }
     futures = [two_sided[ms] for ms in sorted(two_sided)]
     bid, ask = np.array([f.bid for f in futures]), np.array([f.ask for f in futures])

@@ -86,4 +86,5 @@ def quote_table(chain: OptionChain) -> QuoteTable:
 
 def _countable(number: FloatArray) -> BoolArray:
     size = np.abs(number)
-    return np.isnan(number) | (number == 0.0) | ((size <= LARGEST_NUMBER) & (size >= 1.0 / LARGEST_NUMBER))
+    usual: BoolArray = (size <= LARGEST_NUMBER) & (size >= 1.0 / LARGEST_NUMBER)
+    return usual | np.isnan(number) | (number == 0.0)

@@ -16,7 +16,7 @@ RATE_WANDER: Final = 0.005
 CARRY_SD: Final = 0.02
 """Sd by which the annual carry between two pillars departs from a straight line."""
 OUTER_CARRY_SD: Final = 0.10
-"""The same beyond the outermost pillar, where nothing holds the other end."""
+"""The annual carry beyond the outermost pillar, where nothing holds the other end: 0 +- 10 %."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,19 +75,19 @@ def bridge(
 ) -> tuple[FloatArray, FloatArray]:
     """Return ln F and its sd at tenors ``t`` from pillars elsewhere (t ascending, at least one).
 
-    ln F is linear in t between pillars, which is a constant carry, and keeps the outermost carry outside. The sd grows
-    with the distance to the nearest pillar, five times as fast outside.
+    ln F is linear in t between pillars, which is a constant carry. Outside it stays: the slope of two close pillars is
+    mostly their noise. The sd grows with the distance to the nearest pillar, five times as fast outside.
     """
     if pillar_t.size == 1:
         outside = OUTER_CARRY_SD * np.abs(t - pillar_t[0])
         return np.full(t.shape, log_forward[0]), np.hypot(log_forward_sd[0], outside)
     left = np.clip(np.searchsorted(pillar_t, t) - 1, 0, pillar_t.size - 2)
     before, after = pillar_t[left], pillar_t[left + 1]
-    share = (t - before) / (after - before)
+    share = np.clip((t - before) / (after - before), 0.0, 1.0)
     value = (1.0 - share) * log_forward[left] + share * log_forward[left + 1]
     known = np.hypot((1.0 - share) * log_forward_sd[left], share * log_forward_sd[left + 1])
     gap = np.minimum(np.abs(t - before), np.abs(after - t))
-    inside = (share >= 0.0) & (share <= 1.0)
+    inside = (t >= before) & (t <= after)
     return value, np.hypot(known, np.where(inside, CARRY_SD, OUTER_CARRY_SD) * gap)
 
 
