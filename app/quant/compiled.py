@@ -1,11 +1,15 @@
 """How this room compiles a kernel: numba, cached on disk where a cache can be written, in memory where not."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Final, TypeVar, cast, overload
 
+import numpy as np
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+ZERO: Final = cast(int, np.int64(0))
+"""Zero as numba's int64: called with the literal 0, numba would compile the callee once more."""
 
 _uncached: list[str] = []
 

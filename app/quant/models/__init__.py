@@ -1,0 +1,12 @@
+"""The models by name. A model is a file in this folder and a line here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from app.quant.models.base import SurfaceModel
+from app.quant.models.svi import Svi
+
+MODELS: Final[Mapping[str, SurfaceModel]] = {
+    "svi": Svi(),
+}
+DEFAULT_MODEL: Final = "svi"

@@ -1,0 +1,81 @@
+"""What the outside gets of a fit: curves of numbers with 12 digits, and the constraints that bind."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray
+from app.quant.compiled import kernel
+from app.quant.models.base import BindingConstraint
+from app.quant.models.cutting_planes import Rows
+from app.quant.models.local_minima import BUTTERFLY, CALENDAR
+from app.quant.models.svi_coordinates import SLICE_SIZE, to_raw
+from app.quant.models.svi_curve import SplineResidual, SviCurve
+from app.quant.smile import Smile
+
+DIGITS: Final = 12
+"""Significant digits of a published number: far below the margins of the constraints, short on the wire."""
+LARGEST_EXACT_POWER: Final = 22
+"""10^22 is the last power of ten that is a double, so dividing an integer by it rounds once and correctly."""
+NOTICEABLE: Final = 1e-6
+"""Multipliers below this share of the objective are not reported."""
+KIND_NAMES: Final = {int(BUTTERFLY): "butterfly", int(CALENDAR): "calendar"}
+
+
+@kernel
+def round_significant(values: FloatArray) -> None:
+    """Round in place to DIGITS significant digits, each to the double nearest to that decimal."""
+    for i in range(values.shape[0]):
+        x = values[i]
+        if x == 0.0 or not math.isfinite(x):
+            continue
+        places = min(DIGITS - 1 - math.floor(math.log10(abs(x))), LARGEST_EXACT_POWER)
+        if places >= 0:
+            power = 10.0**places
+            values[i] = np.rint(x * power) / power
+        else:
+            power = 10.0**-places
+            values[i] = np.rint(x / power) * power
+
+
+@kernel
+def raw_slices(svi: FloatArray, raw: FloatArray) -> None:
+    """Write raw SVI (n, 5) of slices in coordinates (n, 5), rounded for publication."""
+    for i in range(svi.shape[0]):
+        to_raw(svi[i], raw[i])
+        round_significant(raw[i])
+
+
+def published_curves(svi: FloatArray, knots: FloatArray, coefficients: FloatArray) -> tuple[SviCurve, ...]:
+    """Return the curves of slices ``svi`` (n, 5) with residuals ``knots`` (n, 4), ``coefficients`` (n, MAX)."""
+    raw = np.empty((svi.shape[0], SLICE_SIZE))
+    raw_slices(svi, raw)
+    curves = []
+    for numbers, (scale, spacing, first, count), values in zip(
+        raw.tolist(), knots.tolist(), coefficients.tolist(), strict=True
+    ):
+        spline = SplineResidual(scale, spacing, int(first), tuple(values[: int(count)])) if count > 0 else None
+        a, b, rho, m, sigma = numbers
+        curves.append(SviCurve(a, b, rho, m, sigma, spline))
+    return tuple(curves)
+
+
+def binding_constraints(
+    smiles: Sequence[Smile], rows: Rows, multipliers: FloatArray, count: int, objective: float
+) -> tuple[BindingConstraint, ...]:
+    """Return the rows with a multiplier worth reporting, in the order of their slices.
+
+    A calendar row names the later of its two expiries; k is -inf or inf for a wing.
+    """
+    active = np.flatnonzero(multipliers[:count] > NOTICEABLE * objective)
+    return tuple(
+        BindingConstraint(
+            KIND_NAMES.get(int(rows.kind[a]), "wing"),
+            smiles[rows.slice[a]].expiry_ms,
+            float(rows.k[a]),
+            float(multipliers[a]),
+        )
+        for a in active
+    )

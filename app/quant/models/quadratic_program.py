@@ -1,0 +1,233 @@
+"""The quadratic program of one SQP step, solved through its dual.
+
+    minimise 1/2 p' H p + g' p   subject to   C p >= b,
+
+H block diagonal with one block a slice; a constraint row touches one slice or two neighbours, so C couples the blocks
+only through the rows. With M = C H^-1 C' and q = b + C H^-1 g the dual is the nonnegative quadratic program
+min 1/2 l' M l - q' l, l >= 0, and p = H^-1 (C' l - g). A ridge on M makes rows elastic: contradictory rows give large
+multipliers instead of no step. Solver: active set of Lawson and Hanson (1974, chapter 23) with an updated Cholesky
+factor.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray, IntArray
+from app.quant.compiled import ZERO, kernel
+
+ELASTICITY: Final = 1e-9
+"""Ridge on the dual's unit diagonal."""
+ENTERS: Final = 1e-9
+"""Dual slack, in the units of the scaled rows, from which a row becomes active."""
+
+
+@kernel
+def append_factor(M: FloatArray, L: FloatArray, active: IntArray, count: int) -> None:
+    """Extend the Cholesky factor ``L`` of M[active, active] by its last member, active[count]."""
+    row = active[count]
+    for i in range(count + 1):
+        total = M[row, active[i]]
+        if i == count:
+            total += ELASTICITY
+        for j in range(i):
+            total -= L[count, j] * L[i, j]
+        L[count, i] = math.sqrt(max(total, 1e-13)) if i == count else total / L[i, i]
+
+
+@kernel
+def solve_factored(L: FloatArray, rhs: FloatArray, n: int) -> None:
+    """Solve L L' x = rhs in place for the leading n x n block."""
+    for i in range(n):
+        total = rhs[i]
+        for j in range(i):
+            total -= L[i, j] * rhs[j]
+        rhs[i] = total / L[i, i]
+    for i in range(n - 1, -1, -1):
+        total = rhs[i]
+        for j in range(i + 1, n):
+            total -= L[j, i] * rhs[j]
+        rhs[i] = total / L[i, i]
+
+
+@kernel
+def most_violated(M: FloatArray, q: FloatArray, multipliers: FloatArray, active: IntArray, count: int, n: int) -> int:
+    """Return the inactive row with the largest dual slack q - M l, or -1 when none exceeds ENTERS."""
+    is_active = np.zeros(n, dtype=np.bool_)
+    for i in range(count):
+        is_active[active[i]] = True
+    best = ENTERS
+    entering = -1
+    for row in range(n):
+        if is_active[row]:
+            continue
+        slack = q[row]
+        for i in range(count):
+            slack -= M[row, active[i]] * multipliers[active[i]]
+        if slack > best:
+            best = slack
+            entering = row
+    return entering
+
+
+@kernel
+def retreat(multipliers: FloatArray, trial: FloatArray, active: IntArray, count: int) -> int:
+    """Walk from ``multipliers`` towards ``trial`` until one hits zero; drop what is at zero, return how many stay."""
+    fraction = 1.0
+    for i in range(count):
+        if trial[i] <= 0.0:
+            now = multipliers[active[i]]
+            fraction = min(fraction, now / (now - trial[i] + 1e-300))
+    kept = 0
+    for i in range(count):
+        row = active[i]
+        multipliers[row] += fraction * (trial[i] - multipliers[row])
+        if multipliers[row] > 1e-14:
+            active[kept] = row
+            kept += 1
+        else:
+            multipliers[row] = 0.0
+    return kept
+
+
+@kernel
+def nonnegative_dual(M: FloatArray, q: FloatArray, multipliers: FloatArray, n: int) -> None:
+    """Write the minimiser l >= 0 of 1/2 l' M l - q' l; ``M`` symmetric positive semidefinite with unit diagonal."""
+    active = np.empty(n, dtype=np.int64)
+    L = np.empty((n, n))
+    trial = np.empty(n)
+    for i in range(n):
+        multipliers[i] = 0.0
+    count = ZERO
+    for _ in range(3 * n + 10):
+        entering = most_violated(M, q, multipliers, active, count, n)
+        if entering < 0:
+            return
+        active[count] = entering
+        append_factor(M, L, active, count)
+        count += 1
+        while count > 0:
+            for i in range(count):
+                trial[i] = q[active[i]]
+            solve_factored(L, trial, count)
+            positive = True
+            for i in range(count):
+                positive = positive and trial[i] > 0.0
+            if positive:
+                for i in range(count):
+                    multipliers[active[i]] = trial[i]
+                break
+            count = retreat(multipliers, trial, active, count)
+            for i in range(count):
+                append_factor(M, L, active, i)
+
+
+@kernel
+def factor_blocks(H: FloatArray, size: IntArray, damping: float, L: FloatArray) -> None:
+    """Write the Cholesky factors of the blocks H_i + damping diag(H_i); only lower triangles are read."""
+    for i in range(size.shape[0]):
+        for r in range(size[i]):
+            for c in range(r + 1):
+                total = H[i, r, c]
+                if r == c:
+                    total += damping * total + 1e-10
+                for z in range(c):
+                    total -= L[i, r, z] * L[i, c, z]
+                if r == c:
+                    L[i, r, r] = math.sqrt(max(total, 1e-14 * H[i, r, r] + 1e-14))
+                else:
+                    L[i, r, c] = total / L[i, c, c]
+
+
+@kernel
+def forward_substitute(L: FloatArray, rhs: FloatArray, n: int, out: FloatArray) -> None:
+    """Solve L out = rhs for a lower triangular n x n block."""
+    for r in range(n):
+        total = rhs[r]
+        for z in range(r):
+            total -= L[r, z] * out[z]
+        out[r] = total / L[r, r]
+
+
+@kernel
+def dual_matrix(
+    Y: FloatArray, U: FloatArray, row_slice: IntArray, rhs: FloatArray, size: IntArray, M: FloatArray, q: FloatArray
+) -> None:
+    """Write M = Y Y' and q = b - Y U over rows; row a occupies the blocks row_slice[a] - 1 and row_slice[a]."""
+    n = size.shape[0]
+    for a in range(rhs.shape[0]):
+        total = rhs[a]
+        for h in range(2):
+            i = row_slice[a] - 1 + h
+            if 0 <= i < n:
+                for r in range(size[i]):
+                    total -= Y[a, h, r] * U[i, r]
+        q[a] = total
+        for b in range(a + 1):
+            total = 0.0
+            for h in range(2):
+                i = row_slice[a] - 1 + h
+                g = i - row_slice[b] + 1
+                if 0 <= i < n and 0 <= g <= 1:
+                    for r in range(size[i]):
+                        total += Y[a, h, r] * Y[b, g, r]
+            M[a, b] = total
+            M[b, a] = total
+
+
+@kernel
+def block_step(
+    H: FloatArray,
+    g: FloatArray,
+    size: IntArray,
+    damping: float,
+    rows: FloatArray,
+    row_slice: IntArray,
+    rhs: FloatArray,
+    step: FloatArray,
+    multipliers: FloatArray,
+) -> None:
+    """Write the step p (slices, parameters) and the rows' multipliers.
+
+    ``H`` (slices, P, P), ``g`` (slices, P); slice i has ``size[i]`` free parameters, 0 for a frozen one. ``rows``
+    (rows, 2, P) holds a row's gradient in slices row_slice - 1 and row_slice, ``rhs`` its b.
+    """
+    n, P = g.shape
+    m = rhs.shape[0]
+    L = np.empty((n, P, P))
+    U = np.empty((n, P))
+    Y = np.zeros((m, 2, P))
+    M = np.empty((m, m))
+    q = np.empty(m)
+    factor_blocks(H, size, damping, L)
+    for i in range(n):
+        forward_substitute(L[i], -g[i], size[i], U[i])
+    for a in range(m):
+        for h in range(2):
+            i = row_slice[a] - 1 + h
+            if 0 <= i < n:
+                forward_substitute(L[i], rows[a, h], size[i], Y[a, h])
+    dual_matrix(Y, U, row_slice, rhs, size, M, q)
+    scale = np.empty(m)
+    for a in range(m):
+        scale[a] = 1.0 / math.sqrt(M[a, a] + 1e-14)
+    for a in range(m):
+        q[a] *= scale[a]
+        for b in range(m):
+            M[a, b] *= scale[a] * scale[b]
+    nonnegative_dual(M, q, multipliers, m)
+    for a in range(m):
+        multipliers[a] *= scale[a]
+        if multipliers[a] > 0.0:
+            for h in range(2):
+                i = row_slice[a] - 1 + h
+                if 0 <= i < n:
+                    for r in range(size[i]):
+                        U[i, r] += multipliers[a] * Y[a, h, r]
+    for i in range(n):
+        for r in range(size[i] - 1, -1, -1):
+            total = U[i, r]
+            for z in range(r + 1, size[i]):
+                total -= L[i, z, r] * step[i, z]
+            step[i, r] = total / L[i, r, r]

@@ -1,0 +1,98 @@
+"""What a misfit at one quote costs: the loss, and the per-quote numbers each objective needs."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray, IntArray
+from app.quant.compiled import kernel
+from app.quant.models.base import Objective
+
+DEAD_ZONE: Final = 0
+HUBER: Final = 1
+STUDENT_T: Final = 2
+K, MID, WEIGHT, OUTSIDE, WIDTH = 0, 1, 2, 3, 4
+"""Rows of the quote array: log-moneyness, mid vol, weight, weight outside the band, band or scale; vols in points."""
+QUOTE_ROWS: Final = 5
+
+POINTS: Final = 100.0
+"""Vol points in a vol of 1."""
+HALF_SPREAD_MIN: Final = 0.2
+"""Vol points; a tighter quote weighs no more, so that one fake-tight quote cannot rule a slice."""
+BAND_HALF_SPREAD_MIN: Final = 0.02
+"""Vol points; the narrowest band the dead zone believes in."""
+BAND_SHARE: Final = 0.9
+"""Share of the half-spread that is free: a little less than all, so that the optimum lies inside the band."""
+BAND_PULL: Final = 0.05
+"""Weight of the mid inside the band."""
+BAND_PUSH: Final = 20.0
+"""Mean weight outside the band."""
+HUBER_SCALE: Final = 1.345
+"""Noise standard deviations after which Huber's loss is linear: 95 % efficient for normal noise (Huber 1981)."""
+STUDENT_FREEDOM: Final = 4.0
+"""Degrees of freedom of the t loss (Lange, Little and Taylor 1989 recommend 4 when it is not estimated)."""
+UNBOUNDED_SCALE: Final = 1e6
+"""Vol points; a scale at which every loss is quadratic."""
+
+
+@kernel
+def loss(kind: int, error: float, weight: float, outside: float, width: float) -> tuple[float, float, float]:
+    """Return (value, slope, curvature >= 0) of the loss at ``error`` in vol points.
+
+    DEAD_ZONE: weight e^2/2 + outside max(|e| - width, 0)^2/2. HUBER: quadratic to ``width``, linear beyond.
+    STUDENT_T: weight width^2 (nu + 1)/2 ln(1 + e^2/(nu width^2)). The curvature of the last two is the one of
+    iteratively reweighted least squares, which stays positive.
+    """
+    if kind == HUBER:
+        size = abs(error)
+        if size <= width:
+            return 0.5 * weight * error * error, weight * error, weight
+        slope = weight * width * (1.0 if error > 0.0 else -1.0)
+        return weight * width * (size - 0.5 * width), slope, weight * width / size
+    if kind == STUDENT_T:
+        r2 = error * error / (width * width)
+        reweight = weight * (STUDENT_FREEDOM + 1.0) / (STUDENT_FREEDOM + r2)
+        value = 0.5 * weight * width * width * (STUDENT_FREEDOM + 1.0) * math.log1p(r2 / STUDENT_FREEDOM)
+        return value, reweight * error, reweight
+    value = 0.5 * weight * error * error
+    slope = weight * error
+    curvature = weight
+    excess = abs(error) - width
+    if excess > 0.0:
+        value += 0.5 * outside * excess * excess
+        slope += outside * excess * (1.0 if error > 0.0 else -1.0)
+        curvature += outside
+    return value, slope, curvature
+
+
+def loss_kind(objective: Objective) -> int:
+    """Return the kernel's number of an objective's loss."""
+    return {Objective.HUBER: HUBER, Objective.STUDENT_T: STUDENT_T}.get(objective, DEAD_ZONE)
+
+
+def quote_weights(objective: Objective, half_spread: FloatArray, noise: FloatArray, offsets: IntArray) -> FloatArray:
+    """Return (weight, weight outside, width), shape (3, n), of quotes with these vol-point spreads and noises.
+
+    Weights have mean 1 in each slice, so objectives of all kinds are sums of squared vol points.
+    """
+    n = half_spread.shape[0]
+    if objective is Objective.BAND:
+        spread = np.maximum(half_spread, BAND_HALF_SPREAD_MIN)
+        return np.stack(
+            [np.full(n, BAND_PULL), BAND_PUSH * mean_one(spread**-2.0, offsets), BAND_SHARE * np.asarray(half_spread)]
+        )
+    if objective is Objective.MIX:
+        weight = mean_one(1.0 / np.maximum(half_spread, HALF_SPREAD_MIN), offsets)
+        return np.stack([weight, np.zeros(n), np.full(n, UNBOUNDED_SCALE)])
+    weight = mean_one(noise**-2.0, offsets)
+    scale = {Objective.HUBER: HUBER_SCALE, Objective.STUDENT_T: 1.0}.get(objective)
+    width = np.full(n, UNBOUNDED_SCALE) if scale is None else scale * noise
+    return np.stack([weight, np.zeros(n), width])
+
+
+def mean_one(weight: FloatArray, offsets: IntArray) -> FloatArray:
+    """Return ``weight`` scaled to mean 1 within each slice ``offsets[i]:offsets[i + 1]``."""
+    sizes = np.diff(offsets)
+    scale: FloatArray = np.repeat(sizes / np.add.reduceat(weight, offsets[:-1]), sizes)
+    return weight * scale

@@ -1,0 +1,163 @@
+"""The joint arbitrage-free SVI fit: cold, warm, and what to do when no feasible point is found at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray
+from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState
+from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins, Rows, empty_rows
+from app.quant.models.local_minima import empty_scan
+from app.quant.models.packed_curve import MAX_COEFFICIENTS
+from app.quant.models.previous_slices import PreviousSlices, previous_slices
+from app.quant.models.surface_objective import SVI_STAGE, SurfaceProblem
+from app.quant.models.surface_quotes import SurfaceQuotes
+from app.quant.models.surface_sqp import SqpControls, SqpOutcome, solve_surface
+from app.quant.models.svi_coordinates import SLICE_SIZE
+from app.quant.models.svi_start import aged_start, one_slice_sweep, replace_invalid, slice_starts, ssvi_starts
+from app.quant.smile import Smile
+
+MARGINS: Final = Margins(MARGIN_BUTTERFLY, MARGIN_CALENDAR)
+DOUBLE_MARGINS: Final = Margins(2.0 * MARGIN_BUTTERFLY, 2.0 * MARGIN_CALENDAR)
+TOLERANCE: Final = 1e-5
+ROUGH_TOLERANCE: Final = 1e-3
+SLICE_STEPS: Final = 10
+"""SQP iterations a slice gets alone before the joint fit."""
+RESTORATION_STEPS: Final = 60
+FALLBACK_STEPS: Final = 80
+WARM_ITERATIONS: Final = 8
+FEASIBILITY_FIRST: Final = 1e7
+"""Penalty at which the misfit no longer matters."""
+
+
+@dataclass(slots=True)
+class SviFit:
+    """The joint fit's working state: ``svi`` (n, 5) is improved in place."""
+
+    problem: SurfaceProblem
+    svi: FloatArray
+    rows: Rows
+    multipliers: FloatArray
+    iterations: int = 0
+    outcome: SqpOutcome | None = None
+    fell_back: bool = False
+    warm: bool = False
+
+    @classmethod
+    def of(cls, problem: SurfaceProblem) -> "SviFit":
+        """Return the state of a fit that has not started."""
+        n = problem.slices.shape[0]
+        rows = empty_rows(n)
+        return cls(problem, np.zeros((n, SLICE_SIZE)), rows, np.zeros(rows.rhs.shape[0]))
+
+    def is_feasible(self) -> bool:
+        """Tell whether the surface as it stands is free of arbitrage with its margins."""
+        return self.outcome is not None and self.outcome.violation < FEASIBLE
+
+    @property
+    def objective(self) -> float:
+        """The objective where the fit stands."""
+        return self.outcome.objective if self.outcome is not None else 0.0
+
+    @property
+    def row_count(self) -> int:
+        """Rows of the last quadratic program."""
+        return self.outcome.rows if self.outcome is not None else 0
+
+    @property
+    def status(self) -> FitStatus:
+        """Say how the fit ended."""
+        if self.outcome is None or not self.is_feasible():
+            return FitStatus.INFEASIBLE
+        if self.fell_back:
+            return FitStatus.FALLBACK
+        return FitStatus.CONVERGED if self.outcome.converged else FitStatus.MAX_ITERATIONS
+
+    def joint(
+        self,
+        iterations: int,
+        *,
+        margins: Margins = MARGINS,
+        penalty: float = 1.0,
+        stop_when_feasible: bool = False,
+    ) -> None:
+        """Run the SQP over all slices."""
+        n = len(self.svi)
+        self.outcome = solve_surface(
+            SVI_STAGE,
+            self.problem,
+            np.full(n, SLICE_SIZE, dtype=np.int64),
+            self.svi,
+            np.zeros((n, MAX_COEFFICIENTS)),
+            empty_scan(n, SVI_STAGE),
+            SqpControls(margins, iterations, TOLERANCE, penalty, stop_when_feasible),
+            self.rows,
+            self.multipliers,
+        )
+        self.iterations += self.outcome.iterations
+
+    def sweep(self, iterations: int, *, backward: bool, penalty: float = 1.0) -> None:
+        """Fit the slices one after the other."""
+        n = len(self.svi)
+        controls = SqpControls(MARGINS, iterations, ROUGH_TOLERANCE, penalty, False)
+        self.iterations += one_slice_sweep(
+            self.problem, self.svi, np.zeros((n, MAX_COEFFICIENTS)), empty_scan(3, SVI_STAGE), controls, self.rows,
+            self.multipliers, backward,
+        )  # fmt: skip
+
+
+def fit_cold(fit: SviFit, max_iterations: int) -> None:
+    """Fit from the quotes alone: slices, backward steps, joint; then the restoration chain until feasible."""
+    slice_starts(fit.problem, fit.svi)
+    replace_invalid(fit.problem, fit.svi)
+    fit.sweep(SLICE_STEPS, backward=True)
+    fit.joint(max_iterations)
+    restore(fit, max_iterations)
+
+
+def restore(fit: SviFit, max_iterations: int) -> None:
+    """Bring an infeasible fit to a feasible point: feasibility first, a forward sweep, then SSVI, which is one."""
+    if fit.is_feasible():
+        return
+    fit.joint(RESTORATION_STEPS, margins=DOUBLE_MARGINS, penalty=FEASIBILITY_FIRST, stop_when_feasible=True)
+    fit.joint(max_iterations)
+    if fit.is_feasible():
+        return
+    fit.sweep(25, backward=False, penalty=1e3)
+    fit.joint(RESTORATION_STEPS, penalty=1e3)
+    if fit.is_feasible():
+        return
+    ssvi_starts(fit.problem, -1, fit.svi)
+    fit.fell_back = True
+    fit.joint(FALLBACK_STEPS)
+
+
+def fit_surface(
+    quotes: SurfaceQuotes,
+    smiles: Sequence[Smile],
+    previous: Sequence[SliceState],
+    objective: Objective,
+    options: FitOptions,
+) -> SviFit:
+    """Fit the SVI stage: warm when at least half of the expiries are known, cold otherwise or when warm fails."""
+    fit = SviFit.of(quotes.problem(objective))
+    known = previous_slices(smiles, previous)
+    if 2 * known.matches >= len(smiles):
+        fit_warm(fit, known, min(options.max_iterations, WARM_ITERATIONS))
+        if fit.is_feasible():
+            return fit
+        fit = SviFit.of(quotes.problem(objective))
+    fit_cold(fit, options.max_iterations)
+    return fit
+
+
+def fit_warm(fit: SviFit, known: PreviousSlices, max_iterations: int) -> None:
+    """Fit from the previous surface moved to the new t; expiries it did not have start from their own quotes."""
+    if known.matches < len(fit.svi):
+        slice_starts(fit.problem, fit.svi)
+    aged_start(known.raw, known.ratio, fit.svi, known.kept)
+    replace_invalid(fit.problem, fit.svi)
+    fit.warm = True
+    fit.joint(max_iterations)

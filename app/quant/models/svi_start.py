@@ -1,0 +1,160 @@
+"""Where a joint SVI fit starts from: slices alone, a strictly arbitrage-free SSVI, or the previous surface."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray, IntArray
+from app.quant.compiled import kernel
+from app.quant.models.cutting_planes import Rows
+from app.quant.models.local_minima import ScanGrid
+from app.quant.models.quote_loss import MID, WEIGHT, K
+from app.quant.models.surface_objective import (
+    INFINITE,
+    INVERSE_T,
+    SLOPE_MIN,
+    SVI_STAGE,
+    VALUE,
+    SurfaceProblem,
+    svi_objective,
+)
+from app.quant.models.surface_sqp import SqpControls, solve_surface
+from app.quant.models.svi_coordinates import SLICE_SIZE, clamp, from_raw
+from app.quant.models.svi_slice import fit_slice
+
+SLICE_ITERATIONS: Final = 30
+SLICE_TOLERANCE: Final = 1e-6
+VERTEX_REACH: Final = 12.0
+"""Largest |m| / sigma of a start; beyond it the slice is a straight line where it is quoted."""
+WING_START_MIN: Final = 2e-3
+WING_START_MAX: Final = 1.9
+LEVEL_SHARE: Final = 0.2
+"""A start whose w(0) is below this share of the nearest quote's variance takes the quote's."""
+SSVI_GROWTH: Final = 1.002
+"""Least ratio of neighbouring at-the-money variances of the SSVI start, 20 times the calendar margin."""
+
+
+@kernel
+def nearest_to_money(k: FloatArray) -> int:
+    """Return the index of the smallest |k|."""
+    best = 0
+    for j in range(k.shape[0]):
+        if abs(k[j]) < abs(k[best]):
+            best = j
+    return best
+
+
+@kernel
+def slice_starts(problem: SurfaceProblem, svi: FloatArray) -> None:
+    """Write each slice's own fit by variable projection, brought into the coordinates' domain."""
+    raw = np.empty(SLICE_SIZE)
+    for i in range(svi.shape[0]):
+        a, b = problem.offsets[i], problem.offsets[i + 1]
+        t = 1.0 / problem.slices[i, INVERSE_T]
+        k = problem.quotes[K, a:b]
+        mid = problem.quotes[MID, a:b] / 100.0
+        w = mid * mid * t
+        fit_slice(k, w, problem.quotes[WEIGHT, a:b] / w, SLICE_ITERATIONS, SLICE_TOLERANCE, raw)
+        left = min(max(raw[1] * (1.0 - raw[2]), WING_START_MIN), WING_START_MAX)
+        right = min(max(raw[1] * (1.0 + raw[2]), WING_START_MIN), WING_START_MAX)
+        raw[1] = 0.5 * (left + right)
+        raw[2] = (right - left) / (left + right)
+        raw[3] = min(max(raw[3], -VERTEX_REACH * raw[4]), VERTEX_REACH * raw[4])
+        from_raw(raw, svi[i])
+        level = w[nearest_to_money(k)]
+        if svi[i, 0] <= LEVEL_SHARE * level:
+            svi[i, 0] = level
+        clamp(svi[i], problem.slices[i, SLOPE_MIN])
+
+
+@kernel
+def ssvi_starts(problem: SurfaceProblem, which: int, svi: FloatArray) -> None:
+    """Write SSVI with rho = 0 and phi = 1/sqrt(theta (1 + theta)), theta the running maximum at the money.
+
+    Gatheral and Jacquier (2014), theorems 4.1 and 4.2: theta phi < 4, theta phi^2 <= 4 and theta phi rising make it
+    free of arbitrage whatever the quotes. ``which`` < 0 writes all slices, otherwise only that one.
+    """
+    theta = 0.0
+    for i in range(svi.shape[0]):
+        a, b = problem.offsets[i], problem.offsets[i + 1]
+        vol = problem.quotes[MID, a + nearest_to_money(problem.quotes[K, a:b])] / 100.0
+        growth = SSVI_GROWTH + 4e-4 * theta
+        theta = max(vol * vol / problem.slices[i, INVERSE_T], theta * growth)
+        if which >= 0 and which != i:
+            continue
+        phi = 1.0 / math.sqrt(theta * (1.0 + theta))
+        svi[i, 0] = theta
+        svi[i, 1] = 0.0
+        svi[i, 2] = math.log(0.5 * theta * phi * phi)
+        svi[i, 3] = 0.5 * theta * phi
+        svi[i, 4] = 0.5 * theta * phi
+
+
+@kernel
+def replace_invalid(problem: SurfaceProblem, svi: FloatArray) -> None:
+    """Replace a start that is not finite or not positive at its quotes by its SSVI slice."""
+    H = np.empty((SLICE_SIZE, SLICE_SIZE))
+    g = np.empty(SLICE_SIZE)
+    for i in range(svi.shape[0]):
+        if not svi_objective(problem, i, svi[i], VALUE, H, g) < INFINITE:
+            ssvi_starts(problem, i, svi)
+
+
+@kernel
+def window(problem: SurfaceProblem, first: int, last: int) -> SurfaceProblem:
+    """Return the problem of slices first..last - 1 alone."""
+    return SurfaceProblem(
+        problem.loss_kind,
+        problem.offsets[first : last + 1],
+        problem.quotes,
+        problem.slices[first:last],
+        problem.knots[first:last],
+        problem.basis,
+        problem.first,
+    )
+
+
+@kernel
+def one_slice_sweep(
+    problem: SurfaceProblem,
+    svi: FloatArray,
+    coefficients: FloatArray,
+    scan: ScanGrid,
+    controls: SqpControls,
+    rows: Rows,
+    multipliers: FloatArray,
+    backward: bool,
+) -> int:
+    """Fit slices one by one with their neighbours frozen; return the iterations spent.
+
+    Backward: from the last expiry on, under the next later slice only. Forward: from the first, between both.
+    """
+    n = svi.shape[0]
+    spent = 0
+    for turn in range(n):
+        i = n - 1 - turn if backward else turn
+        first = i if backward or i == 0 else i - 1
+        last = min(i + 2, n)
+        size = np.zeros(last - first, dtype=np.int64)
+        size[i - first] = SLICE_SIZE
+        outcome = solve_surface(
+            SVI_STAGE, window(problem, first, last), size, svi[first:last], coefficients[first:last], scan, controls,
+            rows, multipliers,
+        )  # fmt: skip
+        spent += outcome.iterations
+    return spent
+
+
+@kernel
+def aged_start(raw: FloatArray, ratio: FloatArray, svi: FloatArray, kept: IntArray) -> None:
+    """Write the previous slices ``raw`` (n, 5) at their new t: w scales by ``ratio`` = t / previous t; kept = 1."""
+    for i in range(raw.shape[0]):
+        if kept[i] == 0:
+            continue
+        from_raw(raw[i], svi[i])
+        for p in range(SLICE_SIZE):
+            if p == 2:
+                svi[i, p] += math.log(ratio[i])
+            else:
+                svi[i, p] *= ratio[i]
