@@ -26,7 +26,7 @@ def configure(level: int, form: str = "auto", process: str = "", stream: TextIO 
     handler.setFormatter(TextFormatter(process) if readable else JsonFormatter(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for chatty in ("httpx", "httpcore", "numba", "asyncio"):
+    for chatty in ("uvicorn", "websockets", "httpx", "httpcore", "numba", "asyncio"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 
 

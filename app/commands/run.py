@@ -51,7 +51,7 @@ def _supervisor(settings: Settings, server: EmbeddedServer | None, redis_url: st
         last=[app_program("demo", "demo", once=True)] if settings.demo else [],
         environment=environment_of_children(REDIS_URL=redis_url),
         ready=lambda: answers_ready(settings),
-        on_ready=lambda: print(_where_to_look(settings), flush=True),
+        on_ready=lambda: print(where_to_look(settings), flush=True),
     )
 
 
@@ -85,7 +85,8 @@ def _port_problem(settings: Settings) -> str | None:
     return None
 
 
-def _where_to_look(settings: Settings) -> str:
+def where_to_look(settings: Settings) -> str:
+    """Return what a person at the terminal can try."""
     url = settings.base_url
     socket_url = url.replace("http", "ws", 1)
     subscribe = '{"op": "subscribe", "id": 1, "channels": ["surface.*"]}'

@@ -1,0 +1,63 @@
+import gzip
+import os
+import signal
+
+import pytest
+
+from app.__main__ import main
+from app.commands.replay import ProgressBar
+from app.feeds.recording import SHIPPED
+from app.feeds.replay import ReplayResult
+
+
+@pytest.fixture(autouse=True)
+def _restore_signals():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def recording(tmp_path):
+    lines = gzip.decompress(SHIPPED[0].read_bytes()).splitlines()[:3]
+    path = tmp_path / "deribit_btc.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    return path, lines
+
+
+def test_every_chain_is_posted_unchanged_and_counted(fake_service, recording, capsys):
+    path, lines = recording
+    assert main(["replay", str(path), "--to", fake_service.url, "--speed", "inf"]) == 0
+    assert fake_service.posted == [("/v1/chains/deribit", line) for line in lines]
+    assert capsys.readouterr().out == "3 chains sent: 3 queued\n"
+
+
+def test_refusals_are_counted_and_the_last_is_shown(fake_service, recording, capsys):
+    fake_service.status = 422
+    assert main(["replay", str(recording[0]), "--to", fake_service.url, "--speed", "inf"]) == 0
+    assert capsys.readouterr().out == ("3 chains sent: 3 refused; last refusal: 422 strike -1: must be positive\n")
+
+
+def test_a_file_that_is_no_recording_is_refused(fake_service, tmp_path, capsys):
+    path = tmp_path / "deribit_btc.jsonl"
+    path.write_text("{}\n")
+    assert main(["replay", str(path), "--to", fake_service.url]) == os.EX_DATAERR
+    assert str(path) in capsys.readouterr().err
+    assert not fake_service.posted
+
+
+def test_the_demo_sends_what_ships(fake_service, monkeypatch, capsys):
+    monkeypatch.setenv("SMILEKEEPER_DEMO_SPEED", "1e6")
+    assert main(["demo", "--to", fake_service.url]) == 0
+    assert len(fake_service.posted) == 128
+    assert capsys.readouterr().out == "128 chains sent: 128 queued\n"
+
+
+def test_the_bar_is_drawn_on_a_terminal_only(monkeypatch, capsys):
+    result = ReplayResult(sent=2, outcomes={"queued": 2}, as_of_ms=1681297921038)
+    ProgressBar(4).show(result)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    ProgressBar(4).show(result)
+    assert capsys.readouterr().err == f"\r[{'#' * 15}{'-' * 15}] 2/4  2023-04-12 11:12  2 queued\033[K"
