@@ -5,8 +5,10 @@ from typing import Final
 
 from app.quant.models.base import SurfaceModel
 from app.quant.models.svi import Svi
+from app.quant.models.svi_spline import SviSpline
 
 MODELS: Final[Mapping[str, SurfaceModel]] = {
     "svi": Svi(),
+    "svi_spline": SviSpline(),
 }
-DEFAULT_MODEL: Final = "svi"
+DEFAULT_MODEL: Final = "svi_spline"

@@ -52,6 +52,10 @@ def published_curves(svi: FloatArray, knots: FloatArray, coefficients: FloatArra
     """Return the curves of slices ``svi`` (n, 5) with residuals ``knots`` (n, 4), ``coefficients`` (n, MAX)."""
     raw = np.empty((svi.shape[0], SLICE_SIZE))
     raw_slices(svi, raw)
+    knots = knots.copy()
+    coefficients = coefficients.copy()
+    round_significant(knots.ravel())
+    round_significant(coefficients.ravel())
     curves = []
     for numbers, (scale, spacing, first, count), values in zip(
         raw.tolist(), knots.tolist(), coefficients.tolist(), strict=True

@@ -1,0 +1,96 @@
+"""The spline residual on a frozen SVI surface: what the quotes say beyond five numbers a slice."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray
+from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins, Rows, empty_rows
+from app.quant.models.local_minima import empty_scan, tabulate_scan
+from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT
+from app.quant.models.surface_objective import (
+    INVERSE_T,
+    RESIDUAL_STAGE,
+    RIDGE,
+    SMOOTHNESS,
+    SurfaceProblem,
+    tabulate_quotes,
+)
+from app.quant.models.surface_sqp import SqpControls, SqpOutcome, solve_surface
+
+SCALE: Final = 0.7
+"""Where the knots turn from linear to logarithmic, in units of sqrt(w(0))."""
+SPACING: Final = 0.45
+"""Knot distance in asinh(k / scale): about 0.3 standard deviations at the money."""
+RIDGE_WEIGHT: Final = 0.005
+SMOOTHNESS_WEIGHT: Final = 0.05
+"""Price of squared coefficients and of their squared second differences, in squared vol points at the money."""
+TOLERANCE: Final = 1e-4
+
+
+@dataclass(slots=True)
+class ResidualFit:
+    """The residual stage's result: ``coefficients`` (n, MAX_COEFFICIENTS) on ``knots`` (n, 4)."""
+
+    knots: FloatArray
+    coefficients: FloatArray
+    rows: Rows
+    multipliers: FloatArray
+    outcome: SqpOutcome
+
+
+def residual_knots(svi: FloatArray, lowest: FloatArray, highest: FloatArray) -> FloatArray:
+    """Return (scale, spacing, first, count) per slice: splines over the quoted range, wider apart where it is long."""
+    scale = SCALE * np.sqrt(svi[:, 0])
+    left = np.arcsinh(lowest / scale)
+    right = np.arcsinh(highest / scale)
+    spacing = np.maximum(SPACING, (right - left) / (MAX_COEFFICIENTS - 3))
+    first = np.floor(left / spacing)
+    return np.stack([scale, spacing, first, np.ceil(right / spacing) - first + 1.0], axis=1)
+
+
+def carried_coefficients(knots: FloatArray, old_knots: FloatArray, old: FloatArray) -> FloatArray:
+    """Return previous coefficients by their place on the new knots: the residual moves with sqrt(w(0))."""
+    carried = np.zeros_like(old)
+    for i in range(knots.shape[0]):
+        count = int(knots[i, 3])
+        shift = int(knots[i, 2] - old_knots[i, 2])
+        low, high = max(0, -shift), min(count, int(old_knots[i, 3]) - shift)
+        if old_knots[i, 3] > 0 and low < high and knots[i, 1] == old_knots[i, 1]:
+            carried[i, low:high] = old[i, low + shift : high + shift]
+    return carried
+
+
+def fit_residual(
+    problem: SurfaceProblem, svi: FloatArray, knots: FloatArray, start: FloatArray, max_iterations: int
+) -> ResidualFit:
+    """Fit coefficients to ``problem``'s quotes with ``svi`` (n, 5), free of arbitrage itself, held fixed.
+
+    An infeasible ``start`` is followed by a fit from zero; where that is not feasible either, the residual is zero.
+    """
+    n = svi.shape[0]
+    problem = problem._replace(
+        slices=problem.slices.copy(),
+        knots=knots,
+        basis=np.empty((problem.quotes.shape[1], SUPPORT)),
+        first=np.empty(problem.quotes.shape[1], dtype=np.int64),
+    )
+    money = 2500.0 * svi[:, 0] * problem.slices[:, INVERSE_T]
+    problem.slices[:, RIDGE] = RIDGE_WEIGHT * money
+    problem.slices[:, SMOOTHNESS] = SMOOTHNESS_WEIGHT * money
+    tabulate_quotes(problem.offsets, problem.quotes[0], knots, problem.basis, problem.first)
+    scan = empty_scan(n, RESIDUAL_STAGE)
+    tabulate_scan(svi, knots, scan)
+    rows = empty_rows(n)
+    multipliers = np.zeros(rows.rhs.shape[0])
+    size = knots[:, 3].astype(np.int64)
+    controls = SqpControls(Margins(MARGIN_BUTTERFLY, MARGIN_CALENDAR), max_iterations, TOLERANCE, 1.0, False)
+    coefficients = start.copy()
+    outcome = SqpOutcome(0, 0.0, 0.0, True, 0)
+    for _ in range(2):
+        outcome = solve_surface(RESIDUAL_STAGE, problem, size, svi, coefficients, scan, controls, rows, multipliers)
+        if outcome.violation < FEASIBLE:
+            break
+        coefficients = np.zeros_like(start)
+    return ResidualFit(knots, coefficients, rows, multipliers, outcome)

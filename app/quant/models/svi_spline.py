@@ -1,0 +1,51 @@
+"""SVI with a compact spline residual: the default model. SVI gives level, skew and wings, the residual the rest."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState, SurfaceSolution
+from app.quant.models.packed_curve import MAX_COEFFICIENTS
+from app.quant.models.published_numbers import binding_constraints, published_curves
+from app.quant.models.residual_fit import fit_residual, residual_knots
+from app.quant.models.surface_quotes import SurfaceQuotes
+from app.quant.models.svi_curve import SviCurve, svi_curve
+from app.quant.models.svi_fit import fit_surface
+from app.quant.smile import Smile
+
+RESIDUAL_STEPS: Final = 25
+
+
+class SviSpline:
+    """Joint SVI, then on it cubic B-splines under the same constraints, within the quotes' bid-ask bands."""
+
+    name = "svi_spline"
+    arbitrage_free = True
+    min_quotes = 5
+
+    def fit(self, smiles: Sequence[Smile], previous: Sequence[SliceState], options: FitOptions) -> SurfaceSolution:
+        """Fit curves to ``smiles`` (expiries ascending), warm where ``previous`` knows at least half of them."""
+        if not smiles:
+            return SurfaceSolution((), FitStatus.INFEASIBLE, 0, 0.0, False)
+        quotes = SurfaceQuotes(smiles)
+        fit = fit_surface(quotes, smiles, previous, options.objective or Objective.MIX, options)
+        knots = residual_knots(fit.svi, quotes.k[quotes.offsets[:-1]], quotes.k[quotes.offsets[1:] - 1])
+        start = np.zeros((len(smiles), MAX_COEFFICIENTS))
+        residual = fit_residual(
+            quotes.problem(options.objective or Objective.BAND), fit.svi, knots, start, RESIDUAL_STEPS
+        )
+        return SurfaceSolution(
+            curves=published_curves(fit.svi, knots, residual.coefficients),
+            status=fit.status,
+            iterations=fit.iterations + residual.outcome.iterations,
+            objective=residual.outcome.objective,
+            warm=fit.warm,
+            binding=binding_constraints(
+                smiles, residual.rows, residual.multipliers, residual.outcome.rows, residual.outcome.objective
+            ),
+        )
+
+    def curve(self, parameters: Mapping[str, Any], *, t: float, forward: float) -> SviCurve:  # noqa: ARG002
+        """Return the curve that ``parameters()`` described. Raises InvalidParameters outside the domain."""
+        return svi_curve(parameters)
