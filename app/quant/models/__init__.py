@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.quant.models.base import SurfaceModel
+from app.quant.models.essvi import Essvi
 from app.quant.models.svi import Svi
 from app.quant.models.svi_spline import SviSpline
 
 MODELS: Final[Mapping[str, SurfaceModel]] = {
     "svi": Svi(),
     "svi_spline": SviSpline(),
+    "essvi": Essvi(),
 }
 DEFAULT_MODEL: Final = "svi_spline"
