@@ -80,30 +80,22 @@ def huber_line(
 
 
 @kernel
-def open_cone(low: FloatArray, high: FloatArray) -> tuple[float, float, FloatArray]:
+def open_cone(low: FloatArray, high: FloatArray, forward: float) -> tuple[float, float, FloatArray]:
     """Return (max low, min high, keep) after removing strikes until max low <= min high.
 
-    Each step removes the one strike whose removal opens the cone most: it holds the largest ``low`` or the
-    smallest ``high``.
+    Of the two strikes that shut the cone, the one whose bound lies further beyond ``forward``, the robust fit, goes:
+    two wrong strikes that agree with each other are then no safer than one.
     """
     keep = np.ones(low.shape[0])
     while True:
-        worst_low, worst_high = -1, -1
-        low_1, low_2, high_1, high_2 = -np.inf, -np.inf, np.inf, np.inf
+        lowest, highest = -1, -1
         for j in range(low.shape[0]):
-            if keep[j] == 0.0:
-                continue
-            if low[j] > low_1:
-                low_1, low_2, worst_low = low[j], low_1, j
-            elif low[j] > low_2:
-                low_2 = low[j]
-            if high[j] < high_1:
-                high_1, high_2, worst_high = high[j], high_1, j
-            elif high[j] < high_2:
-                high_2 = high[j]
-        if low_1 <= high_1:
-            return low_1, high_1, keep
-        keep[worst_low if low_1 - low_2 >= high_2 - high_1 else worst_high] = 0.0
+            if keep[j] > 0.0:
+                lowest = j if lowest < 0 or low[j] > low[lowest] else lowest
+                highest = j if highest < 0 or high[j] < high[highest] else highest
+        if low[lowest] <= high[highest]:
+            return low[lowest], high[highest], keep
+        keep[lowest if low[lowest] - forward > forward - high[highest] else highest] = 0.0
 
 
 @kernel
@@ -128,7 +120,7 @@ def _fit_lines(
         line = huber_line(k, middle, sd, prior[e], prior_sd[e])
         if not line[1] > 0.0:
             continue
-        floor, ceiling, keep = open_cone(k + bid / line[0], k + ask / line[0])
+        floor, ceiling, keep = open_cone(k + bid / line[0], k + ask / line[0], line[1])
         kept = keep > 0.0
         if kept.sum() < MIN_PAIRS:
             continue
