@@ -64,12 +64,11 @@ def raw_svi(curve: SmileCurve) -> SviCurve | None:
 
 def proven_margins(slices: PublishedSlices) -> SurfaceMargins:
     """Return margins of SVI slices; ``free`` says proven on the whole line."""
-    arrays = (slices.raw, slices.frame, slices.count, slices.knots, slices.cubics)
     _, b, rho, _, _ = slices.raw.T
     slope = b * (1.0 + np.abs(rho))
     return SurfaceMargins(
-        butterfly=Margins(*butterfly_margins(*arrays)),
-        calendar=Margins(*calendar_margins(*arrays)),
+        butterfly=butterfly_margins(slices),
+        calendar=calendar_margins(slices),
         wing=Margins(slope < LEE_SLOPE, slope, np.where(rho < 0.0, -np.inf, np.inf)),
     )
 

@@ -19,10 +19,11 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
-from app.quant.bernstein import DEGREE, EPSILON, positive_on_unit_interval
+from app.quant.bernstein import DEGREE, EPSILON, positive_up_to
 from app.quant.compiled import kernel
 from app.quant.durrleman import durrleman_lower_bound, least_durrleman
-from app.quant.svi_jet import ROUNDING, slice_jet
+from app.quant.margins import Margins
+from app.quant.svi_jet import ROUNDING, PublishedSlices, slice_jet
 
 LEE_SLOPE: Final = 2.0
 """Largest |w'| at infinity of an implied variance (Lee 2004)."""
@@ -50,11 +51,11 @@ STACK: Final = 64
 
 
 @kernel
-def add_product(total: FloatArray, factor: float, shift: int, p: FloatArray, q: FloatArray) -> FloatArray:
-    """Add factor z^shift p(z) q(z) to the coefficients ``total`` (lowest power first) and return them."""
+def add_product(total: FloatArray, factor: float, p: FloatArray, q: FloatArray) -> FloatArray:
+    """Add factor p(z) q(z) to the coefficients ``total`` (lowest power first) and return them."""
     for i in range(p.shape[0]):
         for j in range(q.shape[0]):
-            total[shift + i + j] += factor * p[i] * q[j]
+            total[i + j] += factor * p[i] * q[j]
     return total
 
 
@@ -72,104 +73,96 @@ def durrleman_polynomial(a: float, scale: float, rho: float, m: float, sigma: fl
     q[0], q[2] = sign * p[0], p[2]
     k[0], k[1], k[2] = sign * sigma, 2.0 * m, sigma
     z[1] = 0.0
-    inner = add_product(add_product(np.zeros(5), 2.0 * sigma, 0, p, z), sign, 0, k, q)
-    pp = add_product(np.zeros(5), 1.0, 0, p, p)
-    qqz = add_product(np.zeros(7), 1.0, 0, add_product(np.zeros(5), 1.0, 0, q, q), z)
-    squared = add_product(np.zeros(9), 1.0, 0, inner, inner)
-    total = add_product(np.zeros(DEGREE + 1), 4.0, 0, squared, z)
-    total = add_product(total, 8.0 * sign, 1, p, qqz)
-    total = add_product(total, sign, 0, pp, qqz)
-    return add_product(total, 64.0 * scale, 3, pp, np.ones(1))
+    inner = add_product(add_product(np.zeros(5), 2.0 * sigma, p, z), sign, k, q)
+    pp = add_product(np.zeros(5), 1.0, p, p)
+    qqz = add_product(np.zeros(7), 1.0, add_product(np.zeros(5), 1.0, q, q), z)
+    squared = add_product(np.zeros(9), 1.0, inner, inner)
+    total = add_product(np.zeros(DEGREE + 1), 4.0, squared, z)
+    add_product(total[1:], 8.0 * sign, p, qqz)
+    add_product(total, sign, pp, qqz)
+    add_product(total[3:], 64.0 * scale, pp, np.ones(1))
+    return total
 
 
 @kernel
-def stretched(raw: FloatArray, k: float) -> float:
+def stretched(k: float, m: float, sigma: float) -> float:
     """Return z = l + sqrt(l^2 + 1), l = (k - m)/sigma, without cancellation."""
-    distance = (k - raw[3]) / raw[4]
+    distance = (k - m) / sigma
     z: float = abs(distance) + math.sqrt(distance * distance + 1.0)
     return z if distance >= 0.0 else 1.0 / z
 
 
 @kernel
-def raw_slice_proven(raw: FloatArray, left: float, right: float) -> bool:
-    """Prove w > 0 on the line, wing slopes below 2, and g > 0 on (-inf, left] and [right, inf), of raw SVI."""
-    a, b, rho, m, sigma = raw[0], raw[1], raw[2], raw[3], raw[4]
-    least = b * sigma * math.sqrt(1.0 - rho * rho)
-    if not a + least > ROUNDING * (abs(a) + least):
-        return False
-    if b == 0.0:
-        return True
-    if not b * (1.0 + abs(rho)) < LEE_SLOPE * (1.0 - ROUNDING):
-        return False
-    coefficients = durrleman_polynomial(a, b * sigma, rho, m, sigma, -1.0)
-    magnitude = durrleman_polynomial(abs(a), b * sigma, rho, abs(m), sigma, 1.0)
-    return positive_up_to(coefficients, magnitude, stretched(raw, left) * OVERLAP) and positive_up_to(
-        coefficients[::-1].copy(), magnitude[::-1].copy(), OVERLAP / stretched(raw, right)
-    )
-
-
-@kernel
-def positive_up_to(coefficients: FloatArray, magnitude: FloatArray, end: float) -> bool:
-    """Prove a polynomial positive on (0, end] by rescaling to the unit interval; ``magnitude`` as above."""
-    scaled = np.empty(DEGREE + 1)
-    scaled_guard = np.empty(DEGREE + 1)
-    power = 1.0
-    for i in range(DEGREE + 1):
-        scaled[i] = coefficients[i] * power
-        scaled_guard[i] = POLYNOMIAL_ROUNDING * magnitude[i] * power
-        power *= end
-    return positive_on_unit_interval(scaled, scaled_guard)
-
-
-@kernel
-def residual_proven(raw: FloatArray, frame: FloatArray, count: int, knots: FloatArray, cubics: FloatArray) -> int:
-    """Prove w > 0 and g > 0 on the residual's support. Return the cells it took, -1 for "not proven"."""
-    start = np.empty(STACK + 1)
-    stop = np.empty(STACK + 1)
-    cells = 0
-    for piece in range(count + 3):
-        start[0] = knots[piece]
-        stop[0] = knots[piece + 1]
-        top = 1
-        while top > 0:
-            cells += 1
-            low = start[top - 1]
-            high = stop[top - 1]
-            centre = 0.5 * (low + high)
-            radius = max(high - centre, centre - low) * (1.0 + ROUNDING)
-            jet = slice_jet(raw, frame, cubics, piece, centre, radius)
-            bound, at_centre = durrleman_lower_bound(centre, radius, jet)
-            if bound > 0.0:
-                top -= 1
-                continue
-            if not at_centre > 0.0 or top == STACK or cells > MAX_CELLS:
-                return -1
-            start[top] = centre
-            stop[top] = high
-            stop[top - 1] = centre
-            top += 1
-    return cells
-
-
-@kernel
-def butterfly_margins(
-    raw: FloatArray, frame: FloatArray, count: IntArray, knots: FloatArray, cubics: FloatArray
-) -> tuple[BoolArray, FloatArray, FloatArray]:
-    """Return for every slice: proven free of butterfly arbitrage, its least g, and where (svi_jet.PublishedSlices)."""
-    n = raw.shape[0]
-    proven = np.empty(n, np.bool_)
-    least = np.empty(n)
-    where = np.empty(n)
-    for i in range(n):
-        left = raw[i, 3]
-        right = left
-        proven[i] = True
+def raw_slices_proven(raw: FloatArray, count: IntArray, knots: FloatArray) -> BoolArray:
+    """Prove of each slice's raw SVI: w > 0, wing slopes below 2, and g > 0 outside the support of its residual."""
+    proven = np.zeros(raw.shape[0], np.bool_)
+    for i in range(raw.shape[0]):
+        a, b, rho, m, sigma = raw[i, 0], raw[i, 1], raw[i, 2], raw[i, 3], raw[i, 4]
+        least = b * sigma * math.sqrt(1.0 - rho * rho)
+        if not a + least > ROUNDING * (abs(a) + least):
+            continue
+        if b == 0.0:
+            proven[i] = True
+            continue
+        if not b * (1.0 + abs(rho)) < LEE_SLOPE * (1.0 - ROUNDING):
+            continue
+        left = m
+        right = m
         if count[i] > 0:
             last = count[i] + 3
             left = knots[i, 0] + KNOT_OVERLAP * (knots[i, 1] - knots[i, 0])
             right = knots[i, last] - KNOT_OVERLAP * (knots[i, last] - knots[i, last - 1])
-            proven[i] = residual_proven(raw[i], frame[i], count[i], knots[i], cubics[i]) > 0
-        proven[i] = proven[i] and raw_slice_proven(raw[i], left, right)
-        least[i], where[i] = least_durrleman(raw[i], frame[i], count[i], knots[i], cubics[i])
-        proven[i] = proven[i] and least[i] > 0.0
-    return proven, least, where
+        polynomial = durrleman_polynomial(a, b * sigma, rho, m, sigma, -1.0)
+        guard = durrleman_polynomial(abs(a), b * sigma, rho, abs(m), sigma, 1.0)
+        guard *= POLYNOMIAL_ROUNDING
+        proven[i] = positive_up_to(polynomial, guard, OVERLAP * stretched(left, m, sigma))
+        if proven[i]:
+            proven[i] = positive_up_to(
+                polynomial[::-1].copy(), guard[::-1].copy(), OVERLAP / stretched(right, m, sigma)
+            )
+    return proven
+
+
+@kernel
+def residual_cells(
+    raw: FloatArray, frame: FloatArray, count: IntArray, knots: FloatArray, cubics: FloatArray
+) -> IntArray:
+    """Prove w > 0 and g > 0 on the support of each slice's residual: the cells it took, -1 for "not proven"."""
+    used = np.zeros(raw.shape[0], np.int64)
+    start = np.empty(STACK + 1)
+    stop = np.empty(STACK + 1)
+    for i in range(raw.shape[0]):
+        pieces = count[i] + 3 if count[i] > 0 else 0
+        for piece in range(pieces):
+            start[0] = knots[i, piece]
+            stop[0] = knots[i, piece + 1]
+            top = 1
+            while top > 0 and used[i] >= 0:
+                used[i] += 1
+                low = start[top - 1]
+                high = stop[top - 1]
+                centre = 0.5 * (low + high)
+                radius = max(high - centre, centre - low) * (1.0 + ROUNDING)
+                jet = slice_jet(raw[i], frame[i], cubics[i], piece, centre, radius)
+                bound, at_centre = durrleman_lower_bound(centre, radius, jet)
+                if bound > 0.0:
+                    top -= 1
+                elif at_centre > 0.0 and top < STACK and used[i] < MAX_CELLS:
+                    start[top] = centre
+                    stop[top] = high
+                    stop[top - 1] = centre
+                    top += 1
+                else:
+                    used[i] = -1
+            if used[i] < 0:
+                break
+    return used
+
+
+def butterfly_margins(slices: PublishedSlices) -> Margins:
+    """Return for every slice: proven free of butterfly arbitrage, its least g, and where."""
+    s = slices
+    least, where = least_durrleman(s.raw, s.frame, s.count, s.knots, s.cubics)
+    proven = raw_slices_proven(s.raw, s.count, s.knots)
+    proven &= residual_cells(s.raw, s.frame, s.count, s.knots, s.cubics) >= 0
+    return Margins(proven & (least > 0.0), least, where)

@@ -1,4 +1,4 @@
-"""Calendar arbitrage of two neighbouring slices: a proof that w_later > w_earlier on the whole line, and the least gap.
+"""Calendar arbitrage of two neighbouring slices: a proof that w_later > w_earlier on the whole line.
 
 In forward log-moneyness, no calendar arbitrage is w non-decreasing in t at fixed k (Gatheral and Jacquier 2014,
 lemma 2.1). The proof splits the line in three:
@@ -13,10 +13,11 @@ from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import BoolArray, FloatArray, IntArray
+from app.quant.arrays import FloatArray, IntArray
+from app.quant.calendar_gap import least_ratios, supports
 from app.quant.compiled import kernel
-from app.quant.line_search import DROP, FAR, raw_samples
-from app.quant.svi_jet import ROUNDING, slice_jet, slice_point
+from app.quant.margins import Margins
+from app.quant.svi_jet import ROUNDING, PublishedSlices, slice_jet
 
 MAX_CELLS: Final = 20_000
 """Cells before a pair is given up as not proven; one on the market takes about 50."""
@@ -26,14 +27,6 @@ STACK: Final = 64
 
 DOUBLINGS: Final = 60
 """Doublings of K in search of the place from which the tail bound holds: slopes that differ by 1e-15 are too close."""
-
-
-SAMPLES: Final = 25
-"""Samples a slice of the search for the least gap: steps of about a half in asinh((k - m)/sigma)."""
-
-
-NEWTON_STEPS: Final = 8
-"""Steps in one valley: Newton doubles the digits of a place known to a tenth of a knot interval."""
 
 
 @kernel
@@ -83,12 +76,12 @@ def cell_proven(
     raw: FloatArray,
     frame: FloatArray,
     cubics: FloatArray,
-    earlier_piece: int,
-    later_piece: int,
+    i: int,
+    piece: IntArray,
     low: float,
     high: float,
 ) -> int:
-    """Prove w_late > w_early on [low, high], which no knot divides. Return the cells it took, -1 for "not proven"."""
+    """Prove w_late > w_early on [low, high], in ``piece[0]`` of slice i and ``piece[1]`` of the next: cells, or -1."""
     start = np.empty(STACK + 1)
     stop = np.empty(STACK + 1)
     start[0] = low
@@ -101,153 +94,56 @@ def cell_proven(
         b = stop[top - 1]
         centre = 0.5 * (a + b)
         radius = max(b - centre, centre - a) * (1.0 + ROUNDING)
-        early = slice_jet(raw[0], frame[0], cubics[0], earlier_piece, centre, radius)
-        late = slice_jet(raw[1], frame[1], cubics[1], later_piece, centre, radius)
+        early = slice_jet(raw[i], frame[i], cubics[i], piece[0], centre, radius)
+        late = slice_jet(raw[i + 1], frame[i + 1], cubics[i + 1], piece[1], centre, radius)
         bound, at_centre = difference_bounds(early, late, radius)
         if bound > 0.0:
             top -= 1
+        elif at_centre > 0.0 and top < STACK and cells < MAX_CELLS:
+            start[top] = centre
+            stop[top] = b
+            stop[top - 1] = centre
+            top += 1
+        else:
+            return -1
+    return cells
+
+
+@kernel
+def pair_cells(raw: FloatArray, frame: FloatArray, count: IntArray, knots: FloatArray, cubics: FloatArray) -> IntArray:
+    """Prove w_late > w_early on the whole line for each neighbouring pair: the cells it took, -1 for "not proven"."""
+    used = np.full(raw.shape[0] - 1, -1)
+    piece = np.empty(2, np.int64)
+    for i in range(raw.shape[0] - 1):
+        left, right = supports(count, knots, i)
+        upper = tail_start(raw[i], raw[i + 1], 1.0, right)
+        lower = -tail_start(raw[i], raw[i + 1], -1.0, -left)
+        if math.isnan(upper) or math.isnan(lower):
             continue
-        if not at_centre > 0.0 or top == STACK or cells > MAX_CELLS:
-            return -1
-        start[top] = centre
-        stop[top] = b
-        stop[top - 1] = centre
-        top += 1
-    return cells
+        cells = 0
+        at = lower
+        early, late = -1, -1
+        early_knots = count[i] + 4 if count[i] > 0 else 0
+        late_knots = count[i + 1] + 4 if count[i + 1] > 0 else 0
+        while at < upper and cells >= 0:
+            next_early = knots[i, early + 1] if early + 1 < early_knots else math.inf
+            next_late = knots[i + 1, late + 1] if late + 1 < late_knots else math.inf
+            end = min(next_early, next_late, upper)
+            if end > at:
+                piece[0] = early if early + 1 < early_knots else -1
+                piece[1] = late if late + 1 < late_knots else -1
+                proven = cell_proven(raw, frame, cubics, i, piece, at, end)
+                cells = cells + proven if proven > 0 else -1
+            early += next_early == end
+            late += next_late == end
+            at = end
+        used[i] = cells
+    return used
 
 
-@kernel
-def supports(count: IntArray, knots: FloatArray) -> tuple[float, float]:
-    """Return the ends of the union of two residuals' supports, (0, 0) where there is none."""
-    left = math.inf
-    right = -math.inf
-    for i in range(2):
-        if count[i] > 0:
-            left = min(left, knots[i, 0])
-            right = max(right, knots[i, count[i] + 3])
-    return (left, right) if left < right else (0.0, 0.0)
-
-
-@kernel
-def pair_proven(raw: FloatArray, frame: FloatArray, count: IntArray, knots: FloatArray, cubics: FloatArray) -> int:
-    """Prove w_late > w_early on the whole line; arrays hold the two slices. Return the cells, -1 for "not proven"."""
-    left, right = supports(count, knots)
-    upper = tail_start(raw[0], raw[1], 1.0, right)
-    lower = -tail_start(raw[0], raw[1], -1.0, -left)
-    if math.isnan(upper) or math.isnan(lower):
-        return -1
-    cells = 0
-    at = lower
-    piece = np.full(2, -1)
-    following = np.zeros(2, np.int64)
-    while at < upper:
-        end = upper
-        for i in range(2):
-            if count[i] > 0 and following[i] < count[i] + 4:
-                end = min(end, knots[i, following[i]])
-        used = cell_proven(raw, frame, cubics, piece[0], piece[1], at, end) if end > at else 0
-        if used < 0:
-            return -1
-        cells += used
-        for i in range(2):
-            if count[i] > 0 and following[i] < count[i] + 4 and knots[i, following[i]] == end:
-                piece[i] = following[i] if following[i] < count[i] + 3 else -1
-                following[i] += 1
-        at = end
-    return cells
-
-
-@kernel
-def ratio(
-    raw: FloatArray, frame: FloatArray, count: IntArray, cubics: FloatArray, k: float
-) -> tuple[float, float, float]:
-    """Return w_late/w_early (-inf where w_early <= 0), its slope, and its curvature where the slope is zero."""
-    early, early1, early2 = slice_point(raw[0], frame[0], count[0], cubics[0], k)
-    late, late1, late2 = slice_point(raw[1], frame[1], count[1], cubics[1], k)
-    if not early > 0.0:
-        return -math.inf, 0.0, 0.0
-    inverse = 1.0 / early
-    value = late * inverse
-    return value, (late1 - value * early1) * inverse, (late2 - value * early2) * inverse
-
-
-@kernel
-def least_ratio_near(
-    ks: FloatArray, raw: FloatArray, frame: FloatArray, count: IntArray, cubics: FloatArray, best: float, where: float
-) -> tuple[float, float]:
-    """Return the least of ``best`` and of w_late/w_early around ``ks`` (ascending), and its place.
-
-    Each sampled valley that may hold the least value is searched by Newton's method on the slope, kept in its bracket
-    by bisection.
-    """
-    n = ks.shape[0]
-    value = np.empty(n)
-    for i in range(n):
-        value[i] = ratio(raw, frame, count, cubics, ks[i])[0]
-        if value[i] < best:
-            best = value[i]
-            where = ks[i]
-    for i in range(1, n - 1):
-        drop = DROP * max(value[i - 1] - value[i], value[i + 1] - value[i])
-        if value[i] <= value[i - 1] and value[i] <= value[i + 1] and value[i] - drop < best:
-            low = ks[i - 1]
-            high = ks[i + 1]
-            k = ks[i]
-            for _ in range(NEWTON_STEPS):
-                least, slope, curvature = ratio(raw, frame, count, cubics, k)
-                if least < best:
-                    best = least
-                    where = k
-                if slope > 0.0:
-                    high = k
-                else:
-                    low = k
-                k = k - slope / curvature if curvature > 0.0 else low
-                if not low < k < high:
-                    k = 0.5 * (low + high)
-    return best, where
-
-
-@kernel
-def least_ratio(
-    raw: FloatArray, frame: FloatArray, count: IntArray, knots: FloatArray, cubics: FloatArray
-) -> tuple[float, float]:
-    """Return the least w_late/w_early over the line and its k (infinite where it is a wing's limit).
-
-    A search, not a proof: samples even in asinh((k - m)/sigma) of either slice outside the residuals and at the knots
-    inside, then Newton's method in every sampled valley that may hold the least value.
-    """
-    best = ratio(raw, frame, count, cubics, 0.0)[0]
-    where = 0.0
-    for side in (-1.0, 1.0):
-        beta = raw[0, 1] * (1.0 + side * raw[0, 2])
-        if beta > 0.0:
-            limit = raw[1, 1] * (1.0 + side * raw[1, 2]) / beta
-            if limit < best:
-                best = limit
-                where = side * math.inf
-    left, right = supports(count, knots)
-    for s in range(2):
-        ks = raw_samples(raw[s], FAR * max(1.0, abs(raw[s, 3])), SAMPLES, left, right)
-        best, where = least_ratio_near(ks, raw, frame, count, cubics, best, where)
-        if count[s] > 0:
-            best, where = least_ratio_near(knots[s, : count[s] + 4], raw, frame, count, cubics, best, where)
-    return best, where
-
-
-@kernel
-def calendar_margins(
-    raw: FloatArray, frame: FloatArray, count: IntArray, knots: FloatArray, cubics: FloatArray
-) -> tuple[BoolArray, FloatArray, FloatArray]:
+def calendar_margins(slices: PublishedSlices) -> Margins:
     """Return for every neighbouring pair: proven free of calendar arbitrage, its least gap, and where."""
-    n = raw.shape[0] - 1
-    proven = np.empty(n, np.bool_)
-    least = np.empty(n)
-    where = np.empty(n)
-    for i in range(n):
-        j = i + 2
-        proven[i] = pair_proven(raw[i:j], frame[i:j], count[i:j], knots[i:j], cubics[i:j]) > 0
-        lowest, where[i] = least_ratio(raw[i:j], frame[i:j], count[i:j], knots[i:j], cubics[i:j])
-        least[i] = lowest - 1.0
-        proven[i] = proven[i] and least[i] > 0.0
-    return proven, least, where
+    s = slices
+    least, where = least_ratios(s.raw, s.frame, s.count, s.knots, s.cubics)
+    proven = pair_cells(s.raw, s.frame, s.count, s.knots, s.cubics) > 0
+    return Margins(proven & (least > 1.0), least - 1.0, where)

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import FloatArray
+from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.line_search import DROP, FAR, GOLDEN, SECTIONS, bracket, raw_samples, subdivided
 from app.quant.svi_jet import ROUNDING, slice_point
@@ -19,7 +19,7 @@ RESOLUTION: Final = 2.0**-20
 RESOLUTION of its bound, and a computed first derivative of g (products of at most four) within 16 RESOLUTION of its
 magnitude. This only enters multiplied by the cell's radius, where it is harmless."""
 
-SAMPLES: Final = 65
+SAMPLES: Final = 65.0
 """Samples of raw SVI in the search for g's least value: steps of about a third in asinh((k - m)/sigma)."""
 
 SMALLEST_SLOPE: Final = 1e-12
@@ -117,27 +117,35 @@ def least_durrleman_near(
 
 @kernel
 def least_durrleman(
-    raw: FloatArray, frame: FloatArray, count: int, knots: FloatArray, cubics: FloatArray
-) -> tuple[float, float]:
-    """Return the least g over the line and its k (infinite where it is a wing's limit (4 - slope^2)/16).
+    raw: FloatArray, frame: FloatArray, count: IntArray, knots: FloatArray, cubics: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the least g of each slice and its k (infinite where it is a wing's limit (4 - slope^2)/16).
 
-    A search, not a proof: samples even in asinh((k - m)/sigma), and at and between knots, then a golden section in
-    every sampled valley that may hold the least value. Close to 1e-10 where g is smooth at the samples' spacing.
+    A search, not a proof: samples even in asinh((k - m)/sigma) outside the residual, at and between its knots inside,
+    then a golden section in every sampled valley that may hold the least value. Close to 1e-10 where g is smooth at
+    the samples' spacing.
     """
-    a, b, rho, m = raw[0], raw[1], raw[2], raw[3]
-    best = 1.0
-    where = 0.0
-    if b > 0.0:
-        for side in (-1.0, 1.0):
-            slope = b * (1.0 + side * rho)
-            limit = (4.0 - slope * slope) / 16.0
-            if limit < best:
-                best = limit
-                where = side * math.inf
-        reach = FAR * max(1.0, abs(m), abs(a) / max(b, SMALLEST_SLOPE))
-        left, right = (knots[0], knots[count + 3]) if count > 0 else (m, m)
-        ks = raw_samples(raw, reach, SAMPLES, left, right)
-        best, where = least_durrleman_near(ks, raw, frame, count, cubics, best, where)
-    if count > 0:
-        best, where = least_durrleman_near(subdivided(knots, count), raw, frame, count, cubics, best, where)
-    return best, where
+    n = raw.shape[0]
+    least = np.ones(n)
+    where = np.zeros(n)
+    for i in range(n):
+        a, b, rho, m = raw[i, 0], raw[i, 1], raw[i, 2], raw[i, 3]
+        best = 1.0
+        place = 0.0
+        if b > 0.0:
+            for side in (-1.0, 1.0):
+                slope = b * (1.0 + side * rho)
+                limit = (4.0 - slope * slope) / 16.0
+                if limit < best:
+                    best = limit
+                    place = side * math.inf
+            reach = FAR * max(1.0, abs(m), abs(a) / max(b, SMALLEST_SLOPE))
+            left, right = (knots[i, 0], knots[i, count[i] + 3]) if count[i] > 0 else (m, m)
+            ks = raw_samples(raw[i], reach, SAMPLES, left, right)
+            best, place = least_durrleman_near(ks, raw[i], frame[i], count[i], cubics[i], best, place)
+        if count[i] > 0:
+            ks = subdivided(knots[i], count[i])
+            best, place = least_durrleman_near(ks, raw[i], frame[i], count[i], cubics[i], best, place)
+        least[i] = best
+        where[i] = place
+    return least, where

@@ -81,8 +81,9 @@ def factor_variance(target: FloatArray, last: SliceState) -> FloatArray:
         open_ = np.abs(value - target) > CONVERGED * target
         if not open_.any():
             return solved
-        rows, target, low, high, before, at_before, square, value = (
-            x[open_] for x in (rows, target, low, high, before, at_before, square, value)
+        rows = rows[open_]
+        target, low, high, before, at_before, square, value = (
+            x[open_] for x in (target, low, high, before, at_before, square, value)
         )
         low = np.where(value < target, square, low)
         high = np.where(value < target, high, square)

@@ -28,17 +28,17 @@ PER_KNOT: Final = 2
 
 
 @kernel
-def raw_samples(raw: FloatArray, reach: float, samples: int, left: float, right: float) -> FloatArray:
+def raw_samples(raw: FloatArray, reach: float, samples: float, left: float, right: float) -> FloatArray:
     """Return places even in asinh((k - m)/sigma), out to ``reach`` from m, that are not strictly inside (left, right).
 
     The last place before and the first after the gap are its ends, so that no valley falls between two searches.
     """
     m, sigma = raw[3], raw[4]
     furthest = min(math.asinh(reach / sigma), FARTHEST)
-    ks = np.empty(samples + 2)
+    ks = np.empty(int(samples) + 2)
     n = 0
     inside = False
-    for i in range(samples):
+    for i in range(int(samples)):
         k = m + sigma * math.sinh(furthest * (2.0 * i / (samples - 1.0) - 1.0))
         if not left < k < right:
             if inside:
