@@ -86,13 +86,12 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
     ratio, ratio_sd = weighted_mean(value, at_quote, speaking)
     now, now_sd = weighted_mean(value, at_as_of, speaking)
     ratio_sd, now_sd = ratio_sd * disputed, now_sd * disputed
-    log_forward = np.log(evidence.anchor) + now
     alive = table.t > 0.0
-    between = _between(table.t, log_forward, now_sd, alive & (now_sd <= MAX_FORWARD_SD))
+    between = _between(table.t, np.log(evidence.anchor), now, now_sd, alive & (now_sd <= MAX_FORWARD_SD))
     credible[between, Source.INTERPOLATED] = True
     known = alive & (now_sd <= MAX_FORWARD_SD)
     forward, scale = np.full(known.size, np.nan), np.full(known.size, np.nan)
-    forward[known] = np.exp(log_forward[known])
+    forward[known] = evidence.anchor[known] * np.exp(now[known])
     scale[known] = np.exp(ratio[known])
     row_value = np.where(evidence.row_own, table.forward * scale[table.expiry], forward[table.expiry])
     row_sd = np.where(evidence.row_own, ratio_sd[table.expiry], now_sd[table.expiry]) * row_value
@@ -107,9 +106,13 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
     )
 
 
-def _between(t: FloatArray, log_forward: FloatArray, sd: FloatArray, known: BoolArray) -> BoolArray:
+def _between(
+    t: FloatArray, log_anchor: FloatArray, ratio: FloatArray, ratio_sd: FloatArray, known: BoolArray
+) -> BoolArray:
     """Fill in, from the known forwards of other expiries, those of which no source speaks; return which."""
-    silent = (t > 0.0) & np.isnan(log_forward)
+    silent = (t > 0.0) & np.isnan(ratio)
     if silent.any() and known.any():
-        log_forward[silent], sd[silent] = bridge(t[known], log_forward[known], sd[known], t[silent])
+        pillars = log_anchor[known] + ratio[known]
+        log_forward, ratio_sd[silent] = bridge(t[known], pillars, ratio_sd[known], t[silent])
+        ratio[silent] = log_forward - log_anchor[silent]
     return silent

@@ -11,6 +11,7 @@ from app.quant.chain import ExpiryQuotes, FutureQuote, OptionChain, Premium, Tra
 from app.quant.year_fraction import MS_PER_DAY, MS_PER_YEAR, year_fraction
 
 AS_OF_MS = 1_700_000_000_000
+NO_RULES = TradingRules()
 STRIKES = np.linspace(70.0, 150.0, 17)
 
 
@@ -74,7 +75,7 @@ def chain(
     premium: Premium,
     *expiries: ExpiryQuotes,
     futures: tuple[FutureQuote, ...] = (),
-    rules: TradingRules = TradingRules(),
+    rules: TradingRules = NO_RULES,
 ) -> OptionChain:
     return OptionChain("XYZ", "native", "test", AS_OF_MS, 0, premium, expiries, futures, rules)
 

@@ -133,7 +133,7 @@ def test_nothing_known_and_expired_are_none():
 
 def test_a_far_extrapolation_is_no_knowledge():
     silent = replace(quotes(Truth(300.0), Premium.COIN), bid=np.zeros(2 * STRIKES.size))
-    assert 0.1 * 290 / 365 > MAX_FORWARD_SD
+    assert MAX_FORWARD_SD < 0.1 * 290 / 365
     assert infer_forwards(chain(Premium.COIN, silent, futures=(future(Truth(10.0)),))) == (None,)
 
 

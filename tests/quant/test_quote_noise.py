@@ -42,7 +42,7 @@ def test_a_spread_is_two_sds_to_either_side_and_depth_scales_it():
 
 
 def test_half_a_tick_in_vol():
-    """F=50000, K=60000, 30 days, 75 %: half a tick of 0.0001 coin is 0.0575 vol points, a uniform's sd 1/sqrt(3) of it."""
+    """F=50000, K=60000, 30 days, 75 %: half a tick of 0.0001 coin is 0.0575 vol points, sqrt(3) sds of a uniform."""
     rounding = np.sqrt(noise(tick=0.0001 * FORWARD) ** 2 - MODEL_FLOOR**2)
     assert rounding * np.sqrt(3.0) == pytest.approx(0.000575, abs=5e-7)
 
