@@ -7,6 +7,7 @@ import numpy as np
 
 from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState, SurfaceSolution
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
+from app.quant.models.previous_slices import previous_slices
 from app.quant.models.published_numbers import binding_constraints, published_curves
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi_curve import SviCurve, svi_curve
@@ -26,7 +27,7 @@ class Svi:
         if not smiles:
             return SurfaceSolution((), FitStatus.INFEASIBLE, 0, 0.0, False)
         quotes = SurfaceQuotes(smiles)
-        fit = fit_surface(quotes, smiles, previous, options.objective or Objective.MIX, options)
+        fit = fit_surface(quotes, previous_slices(smiles, previous), options.objective or Objective.MIX, options)
         n = len(smiles)
         return SurfaceSolution(
             curves=published_curves(fit.svi, np.zeros((n, 4)), np.zeros((n, MAX_COEFFICIENTS))),

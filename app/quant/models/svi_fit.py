@@ -1,23 +1,23 @@
 """The joint arbitrage-free SVI fit: cold, warm, and what to do when no feasible point is found at once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState
+from app.quant.models.base import FitOptions, FitStatus, Objective
 from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins, Rows, empty_rows
 from app.quant.models.local_minima import empty_scan
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
-from app.quant.models.previous_slices import PreviousSlices, previous_slices
+from app.quant.models.previous_slices import PreviousSlices
+from app.quant.models.shape_prior import pull_shapes
 from app.quant.models.surface_objective import SVI_STAGE, SurfaceProblem
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.surface_sqp import SqpControls, SqpOutcome, solve_surface
 from app.quant.models.svi_coordinates import SLICE_SIZE
 from app.quant.models.svi_start import aged_start, one_slice_sweep, replace_invalid, slice_starts, ssvi_starts
-from app.quant.smile import Smile
+from app.quant.models.temporal_prior import with_prior
 
 MARGINS: Final = Margins(MARGIN_BUTTERFLY, MARGIN_CALENDAR)
 DOUBLE_MARGINS: Final = Margins(2.0 * MARGIN_BUTTERFLY, 2.0 * MARGIN_CALENDAR)
@@ -27,7 +27,7 @@ SLICE_STEPS: Final = 10
 """SQP iterations a slice gets alone before the joint fit."""
 RESTORATION_STEPS: Final = 60
 FALLBACK_STEPS: Final = 80
-WARM_ITERATIONS: Final = 8
+WARM_ITERATIONS: Final = 16
 FEASIBILITY_FIRST: Final = 1e7
 """Penalty at which the misfit no longer matters."""
 
@@ -112,6 +112,7 @@ def fit_cold(fit: SviFit, max_iterations: int) -> None:
     """Fit from the quotes alone: slices, backward steps, joint; then the restoration chain until feasible."""
     slice_starts(fit.problem, fit.svi)
     replace_invalid(fit.problem, fit.svi)
+    pull_shapes(fit.problem, fit.svi)
     fit.sweep(SLICE_STEPS, backward=True)
     fit.joint(max_iterations)
     restore(fit, max_iterations)
@@ -136,15 +137,14 @@ def restore(fit: SviFit, max_iterations: int) -> None:
 
 def fit_surface(
     quotes: SurfaceQuotes,
-    smiles: Sequence[Smile],
-    previous: Sequence[SliceState],
+    known: PreviousSlices,
     objective: Objective,
     options: FitOptions,
 ) -> SviFit:
     """Fit the SVI stage: warm when at least half of the expiries are known, cold otherwise or when warm fails."""
     fit = SviFit.of(quotes.problem(objective))
-    known = previous_slices(smiles, previous)
-    if 2 * known.matches >= len(smiles):
+    if 2 * known.matches >= len(quotes):
+        fit.problem = with_prior(fit.problem, quotes.noise, known, False, options.prior_strength)
         fit_warm(fit, known, min(options.max_iterations, WARM_ITERATIONS))
         if fit.is_feasible():
             return fit
@@ -159,5 +159,6 @@ def fit_warm(fit: SviFit, known: PreviousSlices, max_iterations: int) -> None:
         slice_starts(fit.problem, fit.svi)
     aged_start(known.raw, known.ratio, fit.svi, known.kept)
     replace_invalid(fit.problem, fit.svi)
+    pull_shapes(fit.problem, fit.svi)
     fit.warm = True
     fit.joint(max_iterations)

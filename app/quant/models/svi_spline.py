@@ -7,11 +7,13 @@ import numpy as np
 
 from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState, SurfaceSolution
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
+from app.quant.models.previous_slices import previous_slices
 from app.quant.models.published_numbers import binding_constraints, published_curves
-from app.quant.models.residual_fit import fit_residual, residual_knots
+from app.quant.models.residual_fit import carried_coefficients, fit_residual, residual_knots
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi_curve import SviCurve, svi_curve
 from app.quant.models.svi_fit import fit_surface
+from app.quant.models.temporal_prior import with_prior
 from app.quant.smile import Smile
 
 RESIDUAL_STEPS: Final = 25
@@ -29,12 +31,15 @@ class SviSpline:
         if not smiles:
             return SurfaceSolution((), FitStatus.INFEASIBLE, 0, 0.0, False)
         quotes = SurfaceQuotes(smiles)
-        fit = fit_surface(quotes, smiles, previous, options.objective or Objective.MIX, options)
+        known = previous_slices(smiles, previous)
+        fit = fit_surface(quotes, known, options.objective or Objective.MIX, options)
         knots = residual_knots(fit.svi, quotes.k[quotes.offsets[:-1]], quotes.k[quotes.offsets[1:] - 1])
+        problem = quotes.problem(options.objective or Objective.BAND)
         start = np.zeros((len(smiles), MAX_COEFFICIENTS))
-        residual = fit_residual(
-            quotes.problem(options.objective or Objective.BAND), fit.svi, knots, start, RESIDUAL_STEPS
-        )
+        if fit.warm:
+            problem = with_prior(problem, quotes.noise, known, True, options.prior_strength)
+            start = carried_coefficients(knots, known.knots, known.coefficients)
+        residual = fit_residual(problem, fit.svi, knots, start, RESIDUAL_STEPS)
         return SurfaceSolution(
             curves=published_curves(fit.svi, knots, residual.coefficients),
             status=fit.status,
