@@ -28,6 +28,7 @@ class RealServer:
         self.folder = Path(tempfile.mkdtemp(prefix="smilekeeper-data-"))
         self.embedded = EmbeddedServer(self.folder, program=program, appendfsync=appendfsync)
         self.url = self.embedded.start()
+        self._client: Any = redis.Redis.from_url(self.url, protocol=2)
 
     def start(self) -> None:
         assert self.embedded.start() == self.url
@@ -47,8 +48,7 @@ class RealServer:
 
     def run(self, *command: Any) -> Any:
         """Send one command and return its answer."""
-        with redis.Redis.from_url(self.url, protocol=2) as client:
-            return client.execute_command(*command)
+        return self._client.execute_command(*command)
 
     def append_only_file(self) -> Path:
         """Return the file that the next write is appended to."""
@@ -58,6 +58,7 @@ class RealServer:
     def close(self) -> None:
         if self.embedded.is_alive():
             self.thaw()
+        self._client.close()
         self.embedded.stop()
         shutil.rmtree(self.folder)
 

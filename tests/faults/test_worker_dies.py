@@ -1,0 +1,123 @@
+"""Worker processes killed, stopped, hung and frozen in the middle of a fit."""
+
+import os
+import signal
+import time
+
+from app.service.ports import UnderlyingCounts
+from app.store.keys import MAX_ATTEMPTS, Keys
+from app.worker import EXIT_FIT_LIMIT
+from tests.faults.conftest import Crew
+from tests.faults.worker_process import DIES, FIT_LIMIT_S, HANGS, LEASE_S, QUICK, RAISES, REFUSES, SLOW
+from tests.store.stored import AS_OF_MS, OpenStore, until
+
+KEYS = Keys()
+
+
+def settled(store: OpenStore, underlying: str = "BTC") -> UnderlyingCounts | None:
+    counts = store.counts(underlying)
+    return counts if counts.pending == 0 else None
+
+
+def running(store: OpenStore) -> bool:
+    return bool(store.run(store.api.fleet._link.run("HGET", KEYS.state("BTC"), "state")) == b"running")
+
+
+def holder(store: OpenStore) -> str:
+    """The name of the worker that holds the token."""
+    ask = "return redis.call('XPENDING', KEYS[1], 'fit', '-', '+', 9)[1][2]"
+    return str(store.run(store.api.fleet._link.run("EVAL", ask, 1, KEYS.queue(0))).decode()).partition("-")[0]
+
+
+def test_a_worker_lives_on_after_bad_chains(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one")
+    for i, kind in enumerate((RAISES, REFUSES, QUICK)):
+        store.submit(as_of_ms=AS_OF_MS + i, sequence=kind)
+        until(lambda: settled(store))
+    counts = store.counts()
+    assert counts.calibrations == {"error": 1, "no_smile": 1, "ok": 1}
+    assert counts.last_failure == "no smile in it"
+    assert crew.exit_code("one", within_s=0.0) is None
+
+
+def test_sigterm_ends_an_idle_worker_at_once(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one")
+    crew.members["one"].terminate()
+    assert crew.exit_code("one", within_s=1.5) == 0
+    assert store.run(store.api.fleet.status()).workers_alive == 0
+
+
+def test_sigterm_lets_a_short_fit_finish(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one")
+    store.submit(sequence=SLOW)
+    until(lambda: running(store))
+    crew.members["one"].terminate()
+    assert crew.exit_code("one", within_s=5.0) == 0
+    counts = store.counts()
+    assert (counts.fitted, counts.pending, counts.reclaimed) == (1, 0, 0)
+
+
+def test_sigterm_hands_a_long_fit_back_at_no_cost(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one")
+    store.submit(sequence=HANGS)
+    until(lambda: running(store))
+    crew.members["one"].terminate()
+    assert crew.exit_code("one", within_s=5.0) == 0
+    claim = store.worker().claim(0.5)
+    assert claim is not None, "the next worker need not wait for the lease"
+    assert claim.attempt == 1
+    assert store.counts().reclaimed == 0
+
+
+def test_a_killed_worker_is_replaced_within_its_lease(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one", "two")
+    store.submit(sequence=SLOW)
+    until(lambda: running(store))
+    victim = holder(store)
+    crew.members[victim].kill()
+    began = time.monotonic()
+    until(lambda: store.counts().reclaimed == 1)
+    assert time.monotonic() - began < LEASE_S + 0.5
+    counts = until(lambda: settled(store))
+    assert (counts.received, counts.fitted, counts.reclaimed) == (1, 1, 1)
+    survivor = {"one": "two", "two": "one"}[victim]
+    assert store.newest_document() == b'{"attempt":2,"by":"%s"}' % survivor.encode()
+
+
+def test_a_fit_that_hangs_ends_its_process(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one")
+    store.submit(sequence=HANGS)
+    until(lambda: running(store))
+    began = time.monotonic()
+    assert crew.exit_code("one", within_s=FIT_LIMIT_S + 2.0) == EXIT_FIT_LIMIT
+    assert FIT_LIMIT_S - 0.5 < time.monotonic() - began < FIT_LIMIT_S + 1.0
+    next_worker = store.worker(lease_s=LEASE_S)
+    assert until(lambda: next_worker.claim(0.1)).attempt == 2, "the hang counts as an attempt"
+
+
+def test_a_frozen_worker_that_wakes_late_changes_nothing(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one", "two")
+    store.submit(sequence=SLOW)
+    until(lambda: running(store))
+    victim = crew.pid(holder(store))
+    os.kill(victim, signal.SIGSTOP)
+    until(lambda: settled(store), timeout_s=10.0)
+    newest = store.run(store.api.surfaces.newest("BTC"))
+    os.kill(victim, signal.SIGCONT)
+    counts = until(lambda: store.counts() if store.counts().fenced else None)
+    assert (counts.fitted, counts.reclaimed, counts.fenced) == (1, 1, 1)
+    assert store.run(store.api.surfaces.newest("BTC")) == newest
+
+
+def test_a_poison_chain_takes_three_workers_and_no_more(store: OpenStore, crew: Crew) -> None:
+    store.submit(sequence=DIES)
+    for attempt in range(MAX_ATTEMPTS):
+        crew.start(f"victim{attempt}")
+        assert crew.exit_code(f"victim{attempt}", within_s=10.0) == -signal.SIGKILL
+    crew.start("survivor")
+    until(lambda: store.counts().dead_lettered == 1, timeout_s=10.0)
+    store.submit(as_of_ms=AS_OF_MS + 1, sequence=QUICK)
+    began = time.monotonic()
+    until(store.newest_document)
+    assert time.monotonic() - began < 0.5
+    assert store.counts().fitted == 1
