@@ -109,6 +109,12 @@ def _parse_workers(text: str) -> int:
     return _whole(1, 256).parse(text) if text else max(1, _usable_cores() - 1)
 
 
+def _parse_model(text: str) -> str | None:
+    if text and not re.fullmatch(r"[a-z][a-z0-9_]*", text):
+        raise ValueError(text)
+    return text or None
+
+
 def _parse_program(text: str) -> Path | None:
     if text and not os.access(text, os.X_OK):
         raise ValueError(text)
@@ -124,7 +130,7 @@ _FSYNC: Final = _one_of("always", "everysec")
 _LEVEL: Final = _one_of("debug", "info", "warning", "error")
 _FORMAT: Final = _one_of("auto", "json", "text")
 _HOST: Final = _matching(r"[\w.:-]+", "a host name or an IP address")
-_MODEL: Final = _matching(r"[a-z][a-z0-9_]*", "a model's name: lower-case letters, digits and underscores")
+_MODEL: Final = Rule("empty, or a model's name: lower-case letters, digits and underscores", _parse_model)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +148,9 @@ class Settings:
     host: Annotated[str, Setting("SMILEKEEPER_HOST", "127.0.0.1", _HOST, "address the API listens on")]
     port: Annotated[int, Setting("SMILEKEEPER_PORT", "8000", _whole(1, 65535), "port the API listens on")]
     workers: Annotated[int, Setting("SMILEKEEPER_WORKERS", "", _WORKERS, "calibrating processes")]
-    model: Annotated[str, Setting("SMILEKEEPER_MODEL", "svi_spline", _MODEL, "surface model that is fitted")]
+    model: Annotated[
+        str | None, Setting("SMILEKEEPER_MODEL", "", _MODEL, "surface model to fit; empty: the default one")
+    ]
     data_dir: Annotated[
         Path, Setting("SMILEKEEPER_DATA_DIR", "data", _FOLDER, "where the embedded server keeps its files")
     ]

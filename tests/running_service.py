@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 JSON = {"Content-Type": "application/json"}
-READY_LIMIT_S = 60.0
+READY_LIMIT_S = 90.0
 STOP_LIMIT_S = 5.0
 """Ctrl-C ends everything within this; the service promises it."""
 

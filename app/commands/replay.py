@@ -31,14 +31,15 @@ def run(arguments: argparse.Namespace) -> int:
     return send(arguments.files, url=arguments.to, speed=arguments.speed)
 
 
-def send(paths: Sequence[Path], *, url: str, speed: float) -> int:
-    """Replay ``paths`` to ``url`` until the end, SIGINT or SIGTERM, and return the exit code."""
+def send(paths: Sequence[Path], *, url: str, speed: float, after_ms: int | None = None) -> int:
+    """Replay what is in ``paths`` after ``after_ms`` until the end, SIGINT or SIGTERM, and return the exit code."""
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        bar = ProgressBar(sum(1 for path in paths for _ in read_recorded(path)))
-        result = replay(paths, url=url, speed=speed, on_progress=bar.show, stop=stop)
+        times_ms = [chain.as_of_ms for path in paths for chain in read_recorded(path)]
+        bar = ProgressBar(sum(1 for as_of_ms in times_ms if after_ms is None or as_of_ms > after_ms))
+        result = replay(paths, url=url, speed=speed, after_ms=after_ms, on_progress=bar.show, stop=stop)
     except (OSError, ValueError, FeedRejected, ServiceAway, InvalidRecording) as error:
         print(f"\n{error}" if sys.stderr.isatty() else str(error), file=sys.stderr)
         return os.EX_DATAERR if isinstance(error, OSError | ValueError) else os.EX_UNAVAILABLE
@@ -71,6 +72,8 @@ class ProgressBar:
 
 def summary(result: ReplayResult) -> str:
     """Return the sentence printed at the end."""
+    if result.complete and not result.sent:
+        return "0 chains sent: the service has all of them (an empty data folder begins anew)"
     end = "" if result.complete else " (stopped before the end)"
     retries = f"; {result.retries} sent again" if result.retries else ""
     refusal = f"; last refusal: {result.last_refusal}" if result.last_refusal else ""

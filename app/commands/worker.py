@@ -7,7 +7,7 @@ import socket
 
 from app import logs
 from app.quant.compiled import uncached_kernels
-from app.quant.models import MODELS
+from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.warm_up import warm_up
 from app.service.recalibrate import CalibrationPolicy, recalibrate
 from app.settings import InvalidSettings, load, required_redis_url
@@ -27,8 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
     settings = load()
     logs.configure(settings.log_level_number, settings.log_format, arguments.name)
-    if settings.model not in MODELS:
-        raise InvalidSettings([f"SMILEKEEPER_MODEL={settings.model}: must be one of {', '.join(MODELS)}"])
+    model = settings.model or DEFAULT_MODEL
+    if model not in MODELS:
+        raise InvalidSettings([f"SMILEKEEPER_MODEL={model}: must be one of {', '.join(MODELS)}"])
     redis_url = required_redis_url(settings)
     stop = stop_on_signals()
     if uncached_kernels():
@@ -42,9 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     run_worker(
         queue,
-        recalibrate=functools.partial(
-            recalibrate, decode_chain=decode_chain, policy=CalibrationPolicy(model=settings.model)
-        ),
+        recalibrate=functools.partial(recalibrate, decode_chain=decode_chain, policy=CalibrationPolicy(model=model)),
         warm_up=warm_up,
         name=arguments.name,
         lease_s=settings.lease_s,

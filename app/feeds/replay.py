@@ -39,6 +39,7 @@ def replay(
     *,
     url: str,
     speed: float,
+    after_ms: int | None = None,
     api_key: str | None = None,
     on_progress: Callable[[ReplayResult], None] | None = None,
     stop: Event | None = None,
@@ -47,6 +48,7 @@ def replay(
 ) -> ReplayResult:
     """Post the chains of all recordings to ``url``, merged by time, ``speed`` times as fast as recorded.
 
+    Chains as of ``after_ms`` and earlier are left out: a service that has them would call them stale.
     ``speed`` inf posts each as soon as the last is answered. A chain that is late, because the service was away, is
     followed by the next without delay until the replay is back on time. ``on_progress`` hears the result so far after
     every chain; setting ``stop`` ends the replay with what was sent.
@@ -58,7 +60,8 @@ def replay(
     stop = stop or Event()
     result = ReplayResult()
     # Series are read side by side, a chain of each in memory, so their length does not matter.
-    chains = heapq.merge(*(read_recorded(path) for path in paths), key=attrgetter("as_of_ms"))
+    recorded = heapq.merge(*(read_recorded(path) for path in paths), key=attrgetter("as_of_ms"))
+    chains = (chain for chain in recorded if after_ms is None or chain.as_of_ms > after_ms)
     with ChainClient(url, api_key=api_key, stop=stop, transport=transport, monotonic=monotonic) as client:
         started_s: float | None = None
         first_ms = 0

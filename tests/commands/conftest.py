@@ -1,6 +1,6 @@
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -14,6 +14,7 @@ class FakeService(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.posted: list[tuple[str, bytes]] = []
+        self.surfaces: list[dict[str, str]] = []
 
     @property
     def port(self) -> int:
@@ -33,9 +34,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({"status": "queued"} if self.server.status == 202 else {"detail": "strike -1: must be positive"})
 
     def do_GET(self) -> None:
-        self._answer({})
+        self._answer({"surfaces": self.server.surfaces})
 
-    def _answer(self, body: dict[str, str]) -> None:
+    def _answer(self, body: Mapping[str, object]) -> None:
         data = json.dumps(body).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(data)))

@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from app.__main__ import main
+from app.commands import demo
 from app.commands.replay import ProgressBar
 from app.feeds.recording import SHIPPED
 from app.feeds.replay import ReplayResult
@@ -47,11 +48,25 @@ def test_a_file_that_is_no_recording_is_refused(fake_service, tmp_path, capsys):
     assert not fake_service.posted
 
 
-def test_the_demo_sends_what_ships(fake_service, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("known", "sent"),
+    [
+        ({}, "3 chains sent: 3 queued"),
+        ({"BTC": "2023-04-12T11:17:00Z"}, "3 chains sent: 3 queued"),
+        ({"BTC": "2023-04-12T11:14:00Z", "ETH": "2023-04-12T11:13:00Z"}, "2 chains sent: 2 queued"),
+        (
+            {"BTC": "2026-01-01T00:00:00Z", "ETH": "2026-01-01T00:00:00Z"},
+            "0 chains sent: the service has all of them (an empty data folder begins anew)",
+        ),
+    ],
+)
+def test_the_demo_goes_on_where_the_service_stands(fake_service, recording, monkeypatch, capsys, known, sent):
+    monkeypatch.setattr(demo, "SHIPPED", (recording[0],))
     monkeypatch.setenv("SMILEKEEPER_DEMO_SPEED", "1e6")
+    fake_service.status = 202
+    fake_service.surfaces = [{"underlying": name, "as_of": as_of} for name, as_of in known.items()]
     assert main(["demo", "--to", fake_service.url]) == 0
-    assert len(fake_service.posted) == 128
-    assert capsys.readouterr().out == "128 chains sent: 128 queued\n"
+    assert capsys.readouterr().out == f"{sent}\n"
 
 
 def test_the_bar_is_drawn_on_a_terminal_only(monkeypatch, capsys):

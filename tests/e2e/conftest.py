@@ -17,6 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(300))
             if sys.platform != "linux":
                 item.add_marker(pytest.mark.skip(reason="processes are found through /proc"))
 

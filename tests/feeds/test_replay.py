@@ -75,6 +75,16 @@ def run(paths: list[Path], service: Answer, *, speed: float = float("inf"), **op
     )
 
 
+def test_chains_the_service_has_are_left_out(tmp_path: Path) -> None:
+    service = Service()
+    paths = [recording(tmp_path, "BTC", [0, 10, 20]), recording(tmp_path, "ETH", [5, 15])]
+    fake = FakeTime()
+    result = run(paths, service, speed=1.0, stop=fake, after_ms=START_MS + 10_000)
+    assert service.taken == [START_MS + 15_000, START_MS + 20_000]
+    assert (result.sent, result.complete) == (2, True)
+    assert sum(fake.waits) == pytest.approx(5.0)
+
+
 def test_shipped_series_interleave_by_time() -> None:
     service = Service()
     result = run(list(SHIPPED), service)
