@@ -100,7 +100,6 @@ def residual_pieces(
             knots[i, j] = frame[i, 0] * math.sinh(frame[i, 1] * (frame[i, 2] - 2.0 + j))
             largest = max(largest, abs(coefficients[i, j]))
         frame[i, 3] = 4.0 * largest * magnitude
-        frame[i, 4] = magnitude
         for j in range(count[i] + 3):
             p, q, r, s = coefficients[i, j : j + 4]
             cubics[i, j, 0] = at_the_money * ((p + s) + 23.0 * (q + r)) / 48.0
