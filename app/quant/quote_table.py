@@ -87,4 +87,5 @@ def quote_table(chain: OptionChain) -> QuoteTable:
 def _countable(number: FloatArray) -> BoolArray:
     size = np.abs(number)
     usual: BoolArray = (size <= LARGEST_NUMBER) & (size >= 1.0 / LARGEST_NUMBER)
-    return usual | np.isnan(number) | (number == 0.0)
+    missing: BoolArray = np.isnan(number) | (number == 0.0)
+    return usual | missing

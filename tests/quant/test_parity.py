@@ -12,6 +12,9 @@ REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "parity.json")
 STRIKE, DIFFERENCE, HALF_SPREAD = (np.array(REFERENCE[name]) for name in ("strike", "difference", "half_spread"))
 
 
+ALL = np.ones(STRIKE.size)
+
+
 def line_in_numpy(strike, difference, sd, prior, prior_sd, reweightings=MAX_REWEIGHTINGS):
     """The textbook form: stacked design matrix with the prior as a ridge row, reweighted to the end."""
     weight = sd**-2.0
@@ -41,7 +44,7 @@ def cone_in_numpy(low, high, forward):
 
 
 def test_huber_line_reproduces_the_reference():
-    discount, forward, _, _ = huber_line(STRIKE, DIFFERENCE, HALF_SPREAD, 1.0, np.inf)
+    discount, forward, _, _ = huber_line(STRIKE, DIFFERENCE, HALF_SPREAD, ALL, 1.0, np.inf)
     assert discount == pytest.approx(REFERENCE["huber"]["discount_factor"], rel=1e-11)
     assert forward == pytest.approx(REFERENCE["huber"]["forward"], rel=1e-11)
 
@@ -54,7 +57,7 @@ def test_the_twin_reproduces_plain_least_squares():
 
 @pytest.mark.parametrize("prior_sd", [0.0, 1e-4, 1e-2, np.inf])
 def test_huber_line_agrees_with_its_twin(prior_sd):
-    ours = huber_line(STRIKE, DIFFERENCE, HALF_SPREAD, 0.9968, prior_sd)[:2]
+    ours = huber_line(STRIKE, DIFFERENCE, HALF_SPREAD, ALL, 0.9968, prior_sd)[:2]
     assert ours == pytest.approx(line_in_numpy(STRIKE, DIFFERENCE, HALF_SPREAD, 0.9968, prior_sd), rel=1e-12)
 
 
@@ -63,7 +66,9 @@ def test_cone_given_the_discount_factor_is_empty_and_names_the_outlier():
     low, high = STRIKE + (DIFFERENCE - HALF_SPREAD) / discount, STRIKE + (DIFFERENCE + HALF_SPREAD) / discount
     assert max(low) == pytest.approx(REFERENCE["cone"]["low"], rel=1e-12)
     assert min(high) == pytest.approx(REFERENCE["cone"]["high"], rel=1e-12)
-    floor, ceiling, keep = open_cone(low, high, REFERENCE["huber"]["forward"])
+    keep = ALL.copy()
+    half = DIFFERENCE - HALF_SPREAD, DIFFERENCE + HALF_SPREAD
+    floor, ceiling = open_cone(STRIKE, *half, keep, discount, REFERENCE["huber"]["forward"])
     assert STRIKE[keep == 0.0].tolist() == [REFERENCE["cone"]["outlier_strike"]]
     assert floor < REFERENCE["forward"] < ceiling
 
@@ -72,20 +77,22 @@ def test_cone_given_the_discount_factor_is_empty_and_names_the_outlier():
 @given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 3)), min_size=1, max_size=9), st.floats(-5, 5))
 def test_open_cone_agrees_with_its_twin(bands, forward):
     middle, half = np.array(bands).T
-    floor, ceiling, keep = open_cone(middle - half, middle + half, forward)
+    keep, zero = np.ones(middle.size), np.zeros(middle.size)
+    floor, ceiling = open_cone(zero, middle - half, middle + half, keep, 1.0, forward)
     assert floor <= ceiling
     assert (floor, ceiling, np.flatnonzero(keep).tolist()) == cone_in_numpy(middle - half, middle + half, forward)
 
 
 def test_two_wrong_strikes_that_agree_do_not_outlast_the_right_ones():
     middle = np.array([0.0, 0.1, -0.1, 0.05, 5.0, 5.1])
-    _, _, keep = open_cone(middle - 1.0, middle + 1.0, 0.02)
+    keep = np.ones(middle.size)
+    open_cone(np.zeros(middle.size), middle - 1.0, middle + 1.0, keep, 1.0, 0.02)
     assert keep.tolist() == [1, 1, 1, 1, 0, 0]
 
 
 def test_variances_are_those_of_the_normal_equations():
     sd = HALF_SPREAD * 10.0  # noise far below the stated sd: no reweighting, no scaling
-    discount, forward, discount_var, forward_var = huber_line(STRIKE, DIFFERENCE, sd, 1.0, np.inf)
+    discount, forward, discount_var, forward_var = huber_line(STRIKE, DIFFERENCE, sd, ALL, 1.0, np.inf)
     design = np.column_stack([np.ones(STRIKE.size), -STRIKE]) / sd[:, None]
     covariance = np.linalg.inv(design.T @ design)
     gradient = np.array([1.0 / discount, -forward / discount])
@@ -131,4 +138,4 @@ def test_segments_are_fitted_apart_and_a_single_pair_is_no_line():
 
 
 def test_a_falling_price_of_money_is_no_discount_factor():
-    assert np.isnan(huber_line(STRIKE, -DIFFERENCE, HALF_SPREAD, 1.0, np.inf)[1])
+    assert np.isnan(huber_line(STRIKE, -DIFFERENCE, HALF_SPREAD, ALL, 1.0, np.inf)[1])
