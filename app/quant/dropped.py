@@ -27,6 +27,7 @@ class Dropped(StrEnum):
 
 
 _CODE: Final = {reason: code for code, reason in enumerate(Dropped, start=1)}
+_NAMES: Final = tuple(reason.value for reason in Dropped)
 
 
 class Verdicts:
@@ -45,6 +46,6 @@ class Verdicts:
 
     def counts(self, expiry: IntArray, expiries: int) -> list[dict[str, int]]:
         """Return for each expiry how many quotes each reason took."""
-        width = len(_CODE) + 1
+        width = len(_NAMES) + 1
         table = np.bincount(expiry * width + self.code, minlength=expiries * width).reshape(expiries, width).tolist()
-        return [{r.value: row[c] for r, c in _CODE.items() if row[c]} for row in table]
+        return [{name: n for name, n in zip(_NAMES, row[1:], strict=True) if n} for row in table]

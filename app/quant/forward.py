@@ -1,6 +1,7 @@
 """The forward and the discount factor of each expiry at ``as_of``, and of each quote at its own time."""
 
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,8 @@ DISPUTED_INFLATION: Final = 3.0
 """Factor on the sd where some source was outvoted: one of the witnesses is wrong, perhaps not the one we think."""
 MAX_FORWARD_SD: Final = 0.01
 """Relative sd beyond which a forward is not known: 1 % moves an at-the-money month by a quarter of its sd."""
+
+_SOURCE_NAMES: Final = tuple(source.name.lower() for source in Source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class ChainForwards:
         """Return the forward of the expiry with this index, None where it is not known."""
         if np.isnan(self.value[expiry]):
             return None
-        sources = tuple(s.name.lower() for s in Source if self.believed[expiry, s])
+        sources = tuple(compress(_SOURCE_NAMES, self.believed[expiry].tolist()))
         return Forward(float(self.value[expiry]), float(self.sd[expiry]), float(self.discount_factor[expiry]), sources)
 
 

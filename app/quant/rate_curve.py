@@ -58,10 +58,10 @@ def rate_curve(t: FloatArray, forward: FloatArray, forward_sd: FloatArray, disco
     """
     log_forward = np.log(forward)
     weight = 1.0 / ((forward_sd / forward) ** 2 + (CARRY_SD * t) ** 2)
-    centre = np.average(t, weights=weight)
-    spread = (weight * (t - centre) ** 2).sum()
-    slope = (weight * (t - centre) * log_forward).sum() / spread if t.size > 1 else 0.0
-    spot = float(np.exp(np.average(log_forward, weights=weight) - slope * centre))
+    weight /= weight.sum()
+    centre, level = weight @ t, weight @ log_forward
+    slope = (weight * (t - centre)) @ log_forward / (weight @ (t - centre) ** 2) if t.size > 1 else 0.0
+    spot = float(np.exp(level - slope * centre))
     return RateCurve(
         t=frozen(t),
         rate=frozen(np.log(forward / spot) / t),

@@ -107,14 +107,10 @@ def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
     _screen(table, forwards, verdicts)
     used, bid_vol, ask_vol, noise = _invert(chain, table, forwards, verdicts)
     dropped = verdicts.counts(table.expiry, len(chain.expiries))
-    columns = (table.strike, table.is_call, np.log(table.strike[used] / forwards.row_value[used]))
-    strike, is_call, k = frozen(columns[0][used]), frozen(columns[1][used], np.bool_), frozen(columns[2])
-    bid_vol, ask_vol, mid_vol, noise = (
-        frozen(bid_vol),
-        frozen(ask_vol),
-        frozen(0.5 * (bid_vol + ask_vol)),
-        frozen(noise),
-    )
+    strike, is_call = frozen(table.strike[used]), frozen(table.is_call[used], np.bool_)
+    k = frozen(np.log(strike / forwards.row_value[used]))
+    bid_vol, ask_vol, noise = frozen(bid_vol), frozen(ask_vol), frozen(noise)
+    mid_vol = frozen(0.5 * (bid_vol + ask_vol))
     bounds = np.searchsorted(table.expiry[used], np.arange(len(chain.expiries) + 1)).tolist()
     smiles, excluded = [], []
     for e, quotes in enumerate(chain.expiries):
@@ -185,26 +181,22 @@ def _invert(
     """Return (rows used, bid vol, ask vol, noise); quotes whose vols cannot be told get their reason."""
     rows = np.flatnonzero((verdicts.code == 0) & np.isfinite(forwards.value)[table.expiry])
     expiry, strike, is_call, forward = (
-        a[rows] for a in (table.expiry, table.strike, table.is_call, forwards.row_value)
+        table.expiry[rows],
+        table.strike[rows],
+        table.is_call[rows],
+        forwards.row_value[rows],
     )
-    coin = chain.premium is Premium.COIN
-    unit = forward if coin else 1.0 / forwards.discount_factor[expiry]
-    prices = np.concatenate([table.bid[rows], table.ask[rows]]) * np.concatenate([unit, unit])
+    unit = forward if chain.premium is Premium.COIN else 1.0 / forwards.discount_factor[expiry]
     # A quote's vol belongs to the time it had left when it was seen.
     t = table.t[expiry] + table.age_ms[rows] / MS_PER_YEAR
-    vols = implied_vol(prices, np.tile(forward, 2), np.tile(strike, 2), np.tile(t, 2), np.tile(is_call, 2))
-    bid_vol, ask_vol = vols.vol[: rows.size], vols.vol[rows.size :]
-    whole = np.zeros(len(table), dtype=np.bool_)
-    for status in (vols.status[: rows.size], vols.status[rows.size :]):
-        for failure, reason in _INVERSION.items():
-            failed = status == failure
-            if failed.any():
-                whole[rows] = failed
-                verdicts.drop(whole, reason)
-    whole[rows] = ~(bid_vol < ask_vol)
-    verdicts.drop(whole, Dropped.NOT_RECOVERABLE)
+    bids = implied_vol(table.bid[rows] * unit, forward, strike, t, is_call)
+    asks = implied_vol(table.ask[rows] * unit, forward, strike, t, is_call)
+    for status in (bids.status, asks.status):
+        for failure in np.unique(status[status != IvStatus.OK]).tolist():
+            verdicts.drop_rows(rows[status == failure], _INVERSION[IvStatus(failure)])
+    verdicts.drop_rows(rows[~(bids.vol < asks.vol)], Dropped.NOT_RECOVERABLE)
     good = verdicts.code[rows] == 0
-    used, bid_vol, ask_vol = rows[good], bid_vol[good], ask_vol[good]
+    used, bid_vol, ask_vol = rows[good], bids.vol[good], asks.vol[good]
     noise = quote_noise(
         forward=forward[good],
         forward_sd=forwards.row_sd[used],
