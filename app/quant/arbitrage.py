@@ -9,6 +9,7 @@ proof counts as not proven. Any other curve is looked at on a grid (grid_audit.p
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from app.quant.models.base import SliceState, SmileCurve
 from app.quant.models.essvi_curve import EssviCurve
 from app.quant.models.svi_curve import SviCurve
 from app.quant.svi_jet import PublishedSlices, published_slices
+
+VISIBLE: Final = 1e-12
+"""A margin this far below zero is arbitrage; a smaller one may be the rounding of its own evaluation."""
 
 
 def certify(slices: Sequence[SliceState]) -> Certificate:
@@ -87,11 +91,11 @@ def failure_sentences(margins: SurfaceMargins, expiries: Sequence[int]) -> list[
     sentences = []
     for i in np.flatnonzero(~margins.butterfly.free):
         g, k = margins.butterfly.least[i], margins.butterfly.k[i]
-        verdict = "negative density" if g < 0.0 else "not proven"
+        verdict = "negative density" if g < -VISIBLE else "not proven"
         sentences.append(f"{days[i]}: butterfly: {verdict}, least g is {g:.6g} at k = {k:.6g}")
     for i in np.flatnonzero(~margins.calendar.free):
         gap, k = margins.calendar.least[i], margins.calendar.k[i]
-        verdict = "variance falls" if gap < 0.0 else "not proven to rise"
+        verdict = "variance falls" if gap < -VISIBLE else "not proven to rise"
         place = f"least w_later/w_earlier - 1 is {gap:.6g} at k = {k:.6g}"
         sentences.append(f"{days[i + 1]}: calendar: {verdict} since {days[i]}, {place}")
     for i in np.flatnonzero(~margins.wing.free):

@@ -165,4 +165,4 @@ def butterfly_margins(slices: PublishedSlices) -> Margins:
     least, where = least_durrleman(s.raw, s.frame, s.count, s.knots, s.cubics)
     proven = raw_slices_proven(s.raw, s.count, s.knots)
     proven &= residual_cells(s.raw, s.frame, s.count, s.knots, s.cubics) >= 0
-    return Margins(proven & (least > 0.0), least, where)
+    return Margins(proven, least, where)

@@ -10,7 +10,7 @@ from app.quant.compiled import kernel
 from app.quant.line_search import DROP, FAR, raw_samples
 from app.quant.svi_jet import slice_point
 
-SAMPLES: Final = 25.0
+SAMPLES: Final = 33.0
 """Samples a slice of the search for the least gap: steps of about a half in asinh((k - m)/sigma)."""
 
 

@@ -41,9 +41,10 @@ def tail_start(early: FloatArray, late: FloatArray, side: float, start: float) -
         return math.nan
     slope = 0.0 if parallel else beta2 - beta1
     intercept = (a2 - side * beta2 * m2) - (a1 - side * beta1 * m1)
+    fixed = ROUNDING * (abs(a1) + abs(a2) + beta1 * abs(m1) + beta2 * abs(m2))
     k: float = max(start, abs(m1) + sigma1, abs(m2) + sigma2)
     for _ in range(DOUBLINGS):
-        guard = ROUNDING * (abs(a1) + abs(a2) + beta1 * (abs(m1) + k) + beta2 * (abs(m2) + k))
+        guard = fixed if parallel else fixed + ROUNDING * (beta1 + beta2) * k
         if intercept + slope * k - 0.5 * b1 * sigma1 * sigma1 / (k - side * m1) > guard:
             return k
         k *= 2.0
@@ -146,4 +147,4 @@ def calendar_margins(slices: PublishedSlices) -> Margins:
     s = slices
     least, where = least_ratios(s.raw, s.frame, s.count, s.knots, s.cubics)
     proven = pair_cells(s.raw, s.frame, s.count, s.knots, s.cubics) > 0
-    return Margins(proven & (least > 1.0), least - 1.0, where)
+    return Margins(proven, least - 1.0, where)

@@ -8,8 +8,8 @@ import numpy as np
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
 
-FAR: Final = 100.0
-"""Search to this many times max(1, |m|, a/b) in log-moneyness: a slice is within about 1 % of its wing limits there."""
+FAR: Final = 1e4
+"""Search to this many times max(1, |m|, a/b) in log-moneyness: a slice is within 1e-4 of its wing limits there."""
 
 FARTHEST: Final = 40.0
 """Largest asinh((k - m)/sigma) of a search: e^40 sigma is beyond any wing."""
