@@ -73,9 +73,11 @@ def interpolated_variances(
     _check(k, t)
     positions, later = _places(t, maturities)
     w = np.empty(k.shape)
-    for position, i in np.unique(np.stack([positions, later]), axis=1).T:
-        rows = np.flatnonzero((positions == position) & (later == i))
-        w[rows] = _variance_at(Position(position), int(i), k[rows], t[rows], slices)
+    places = later * len(Position) + positions
+    for place in np.unique(places):
+        rows = np.flatnonzero(places == place)
+        i, position = divmod(int(place), len(Position))
+        w[rows] = _variance_at(Position(position), i, k[rows], t[rows], slices)
     return w, positions
 
 

@@ -18,6 +18,9 @@ from app.quant.warm_up import known_chain
 from app.quant.year_fraction import MS_PER_DAY
 
 
+ARRAYS = ("strike", "is_call", "bid", "ask", "bid_size", "ask_size", "timestamp_ms", "forward")
+
+
 def known_vol(k: np.ndarray, t: float) -> np.ndarray:
     """The smile that known_chain is priced from."""
     return 0.6 - 0.1 * k + 0.15 * k * k / np.sqrt(t + 0.05)
@@ -56,19 +59,17 @@ def test_drift_of_an_unchanged_market_is_nothing() -> None:
 def test_every_expiry_is_accounted_for() -> None:
     chain = known_chain()
     as_of_ms = chain.expiries[0].expiry_ms  # the first expiry has just expired
-    thin = chain.expiries[-1]
-    few = replace(
-        thin, expiry_ms=thin.expiry_ms + 30 * MS_PER_DAY, **{name: getattr(thin, name)[:4] for name in ARRAYS}
-    )
-    fit = calibrate_surface(replace(chain, as_of_ms=as_of_ms, expiries=(*chain.expiries, few)))
+    seen = np.full(len(chain.expiries[0]), as_of_ms)
+    expiries = [replace(e, timestamp_ms=seen) for e in chain.expiries]
+    thin = expiries[-1]
+    four = {name: getattr(thin, name)[:4] for name in ARRAYS}
+    expiries.append(replace(thin, expiry_ms=thin.expiry_ms + 30 * MS_PER_DAY, **four))
+    fit = calibrate_surface(replace(chain, as_of_ms=as_of_ms, expiries=tuple(expiries)))
     statuses = [r.status for r in fit.report.slices]
     assert statuses == [ExpiryStatus.EXPIRED, *[ExpiryStatus.OK] * 3, ExpiryStatus.TOO_FEW_QUOTES]
-    for report, quotes in zip(fit.report.slices, (*chain.expiries, few), strict=True):
+    for report, quotes in zip(fit.report.slices, expiries, strict=True):
         assert report.quotes_used + sum(report.quotes_dropped.values()) == len(quotes)
         assert (report.reason is None) == (report.status is ExpiryStatus.OK)
-
-
-ARRAYS = ("strike", "is_call", "bid", "ask", "bid_size", "ask_size", "timestamp_ms", "forward")
 
 
 def test_a_chain_without_a_smile_says_why() -> None:
