@@ -5,12 +5,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.quant.arrays import FloatArray, IntArray
+from app.quant.arrays import FloatArray
 from app.quant.errors import InvalidParameters
 from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState, SurfaceSolution
-from app.quant.models.quote_loss import POINTS, UNBOUNDED_SCALE, loss_kind, quote_weights
+from app.quant.models.quote_loss import POINTS, QUOTE_ROWS, UNBOUNDED_SCALE, K, loss_kind, quote_weights
 from app.quant.models.sabr_curve import SabrCurve, sabr_curve
-from app.quant.models.sabr_slice import HIGHEST, LOWEST, ROWS, fit_slices
+from app.quant.models.sabr_slice import HIGHEST, LOWEST, ROWS, SHRINK, TILT, fit_slice
 from app.quant.smile import Smile
 
 DEFAULT_OBJECTIVE: Final = Objective.MIX
@@ -59,59 +59,57 @@ class _Targets:
     def __init__(self, smiles: Sequence[Smile], previous: Sequence[SliceState], options: FitOptions) -> None:
         objective = options.objective or DEFAULT_OBJECTIVE
         known = {state.expiry_ms: state for state in previous}
-        self._known = [known.get(smile.expiry_ms) for smile in smiles]
         self._smiles = smiles
+        self._known = [known.get(smile.expiry_ms) for smile in smiles]
         self._kind = loss_kind(objective)
         self._steps = options.max_iterations
-        self._t: FloatArray = np.array([smile.t for smile in smiles])
-        columns = [
-            _slice_columns(smile, state, objective, options.prior_strength)
+        self._quotes = [
+            _slice_quotes(smile, state, objective, options.prior_strength)
             for smile, state in zip(smiles, self._known, strict=True)
         ]
-        self._offsets: IntArray = np.cumsum([0, *(c.shape[1] for c in columns)], dtype=np.int64)
-        self._quotes = np.empty((ROWS, self._offsets[-1]))
-        self._quotes[:5] = np.concatenate(columns, axis=1)
 
     def solve(self, beta: float) -> SurfaceSolution:
         """Return the fit at a fixed beta."""
-        bk2 = ((1.0 - beta) * self._quotes[0]) ** 2
-        self._quotes[5] = np.exp(-0.5 * (1.0 - beta) * self._quotes[0])
-        self._quotes[6] = 1.0 / (1.0 + bk2 / 24.0 + bk2 * bk2 / 1920.0)
-        x = np.clip(
-            [_start(smile, state, beta) for smile, state in zip(self._smiles, self._known, strict=True)],
-            LOWEST,
-            HIGHEST,
-        )
-        objective, iterations, converged = fit_slices(
-            self._kind, self._offsets, self._quotes, self._t, beta, x, self._steps
-        )
+        curves, objectives, iterations, converged = [], [], [], []
+        for smile, state, quotes in zip(self._smiles, self._known, self._quotes, strict=True):
+            bk2 = ((1.0 - beta) * quotes[K]) ** 2
+            quotes[TILT] = np.exp(-0.5 * (1.0 - beta) * quotes[K])
+            quotes[SHRINK] = 1.0 / (1.0 + bk2 / 24.0 + bk2 * bk2 / 1920.0)
+            x = np.clip(_start(smile, state, beta), LOWEST, HIGHEST)
+            objective, count, settled = fit_slice(self._kind, quotes, smile.t, beta, x, self._steps)
+            curves.append(_curve(x, beta, smile))
+            objectives.append(objective)
+            iterations.append(count)
+            converged.append(settled)
         return SurfaceSolution(
-            curves=tuple(_curve(row, beta, smile) for row, smile in zip(x, self._smiles, strict=True)),
-            status=FitStatus.CONVERGED if converged else FitStatus.MAX_ITERATIONS,
-            iterations=iterations,
-            objective=objective,
+            curves=tuple(curves),
+            status=FitStatus.CONVERGED if all(converged) else FitStatus.MAX_ITERATIONS,
+            iterations=max(iterations),
+            objective=sum(objectives),
             warm=all(_remembers(state, beta) for state in self._known),
         )
 
 
-def _slice_columns(smile: Smile, state: SliceState | None, objective: Objective, prior_strength: float) -> FloatArray:
-    """Return quote_loss.py's rows for the quotes of one slice and, after them, for the previous smile's vols.
+def _slice_quotes(smile: Smile, state: SliceState | None, objective: Objective, prior_strength: float) -> FloatArray:
+    """Return the rows of sabr_slice.py for the quotes of one slice and, after them, for the previous smile's vols.
 
-    The memory weighs prior_strength times the quotes, whatever their number.
+    Those that depend on beta are left to be filled. The memory weighs prior_strength times the quotes, whatever their
+    number.
     """
     n = len(smile)
     half_spread = (0.5 * POINTS) * (smile.ask_vol - smile.bid_vol)
     weights = quote_weights(objective, half_spread, POINTS * smile.noise, np.array([0, n], dtype=np.int64))
     quotes = np.stack([smile.k, POINTS * smile.mid_vol, *weights])
     if state is None or prior_strength <= 0.0:
-        return quotes
+        return np.concatenate([quotes, np.empty((ROWS - QUOTE_ROWS, n))])
     at_money = np.sqrt(state.curve.total_variance(np.zeros(1)))
     nodes = PRIOR_NODES * at_money
     remembered = POINTS * np.sqrt(state.curve.total_variance(nodes) / state.t)
     same = np.ones(nodes.shape)
     weight = prior_strength * float(weights[0].sum()) / nodes.shape[0]
     memory = np.stack([nodes, remembered, weight * same, 0.0 * same, UNBOUNDED_SCALE * same])
-    return np.concatenate([quotes, memory], axis=1)
+    both = np.concatenate([quotes, memory], axis=1)
+    return np.concatenate([both, np.empty((ROWS - QUOTE_ROWS, both.shape[1]))])
 
 
 def _remembers(state: SliceState | None, beta: float) -> bool:

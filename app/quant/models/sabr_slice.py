@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import FloatArray, IntArray
+from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
 from app.quant.elementary import natural_log
 from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, WEIGHT, WIDTH, K, loss
@@ -35,59 +35,40 @@ PERFECT: Final = 1e-16
 
 
 @kernel
-def fit_slices(
-    kind: int, offsets: IntArray, quotes: FloatArray, t: FloatArray, beta: float, x: FloatArray, steps: int
-) -> tuple[float, int, bool]:
-    """Fit x[i], shape (slices, 3), to quotes[:, offsets[i]:offsets[i + 1]], shape (ROWS, n), from where it stands.
-
-    Return (summed objective, most iterations, whether every slice converged).
-    """
-    objective, iterations, converged = 0.0, 0, True
-    for i in range(t.shape[0]):
-        value, count, settled = fit_slice(
-            kind, np.ascontiguousarray(quotes[:, offsets[i] : offsets[i + 1]]), t[i], beta, x[i], steps
-        )
-        objective += value
-        iterations = max(iterations, count)
-        converged = converged and settled
-    return objective, iterations, converged
-
-
-@kernel
 def fit_slice(
     kind: int, quotes: FloatArray, t: float, beta: float, x: FloatArray, steps: int
 ) -> tuple[float, int, bool]:
-    """Improve ``x`` in place; return (objective, iterations, whether it stopped falling)."""
+    """Improve ``x`` in place against ``quotes``, shape (ROWS, n); return (objective, iterations, whether it stopped
+    falling). A start outside Hagan's domain is brought inside by less nu.
+
+    The equations are summed at one place: each place more would compile the whole pass again.
+    """
     model = np.empty((4, quotes.shape[1]))
     equations, tried = np.empty(9), np.empty(9)
     moved, step = np.empty(3), np.empty(3)
-    damping = FIRST_DAMPING
-    objective = normal_equations(kind, quotes, t, beta, x, model, equations)
-    while objective == np.inf and x[1] > LOWEST[1]:
-        x[1] -= LONGEST_STEP
-        objective = normal_equations(kind, quotes, t, beta, x, model, equations)
-    if objective < PERFECT:
-        return objective, 0, True
-    for count in range(1, steps + 1):
+    for j in range(3):
+        moved[j] = x[j]
+    objective, damping = np.inf, FIRST_DAMPING
+    for count in range(steps + 1):
+        reached = normal_equations(kind, quotes, t, beta, moved, model, tried)
+        fall = objective - reached
+        if reached < objective:
+            objective = reached
+            for j in range(3):
+                x[j] = moved[j]
+            equations, tried = tried, equations
+            damping = max(0.1 * damping, LEAST_DAMPING)
+        elif objective == np.inf:
+            moved[1] -= LONGEST_STEP
+            continue
+        else:
+            damping = max(10.0 * damping, FIRST_DAMPING)
+        if abs(fall) <= SETTLED * objective or objective < PERFECT or damping > MOST_DAMPING:
+            return objective, count, True
         damped_step(equations, damping, step)
         for j in range(3):
             move = min(max(step[j], -LONGEST_STEP), LONGEST_STEP)
             moved[j] = min(max(x[j] + move, LOWEST[j]), HIGHEST[j])
-        reached = normal_equations(kind, quotes, t, beta, moved, model, tried)
-        if reached < objective:
-            fall = objective - reached
-            objective = reached
-            x[:] = moved
-            equations, tried = tried, equations
-            damping = max(0.1 * damping, LEAST_DAMPING)
-            if fall <= SETTLED * objective or objective < PERFECT:
-                return objective, count, True
-        else:
-            if reached - objective <= SETTLED * objective:
-                return objective, count, True
-            damping = max(10.0 * damping, FIRST_DAMPING)
-            if damping > MOST_DAMPING:
-                return objective, count, True
     return objective, steps, False
 
 
