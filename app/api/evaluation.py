@@ -1,11 +1,13 @@
 """POST /v1/surfaces/{underlying}/evaluate: columns of points in, columns of vols, prices and greeks out."""
 
+import re
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from anyio import to_thread
 from fastapi import APIRouter, Depends
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,16 +17,26 @@ from app.api.context import ApiContext, encode_json, json_response
 from app.api.openapi import EVALUATE
 from app.api.problem import InvalidRequest
 from app.api.surfaces import newest_surface
+from app.quant.year_fraction import MS_PER_DAY
 from app.service.evaluate import MAX_POINTS, Points, evaluate
 from app.service.iso_time import ms_of
 
 T = TypeVar("T")
 
+MAX_TIME_MS: Final = 99_999_999_999_999
+"""The year 5138."""
+
+HORIZON_DAYS: Final = 36_500.0
+"""A century; no option lives longer, and a surface of some months says nothing about what is beyond."""
+
+PLACE: Final = re.compile(r"`\$\.(?P<column>\w+)(?:\[(?P<row>[0-9]+)\])?`")
+"""How the decoder names a place: $.column[row]."""
+
 
 class EvaluateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Columns of one length; a column left out is all null. Each point names one time and one place."""
 
-    expiry: list[str | int | None] | None = None
+    expiry: list[str | Annotated[int, Meta(ge=0, le=MAX_TIME_MS)] | None] | None = None
     tenor_days: list[float | None] | None = None
     strike: list[float | None] | None = None
     delta: list[str | float | None] | None = None
@@ -71,7 +83,9 @@ def evaluation_router(context: ApiContext) -> APIRouter:
         surface = await newest_surface(context, underlying)
 
         def answer() -> bytes:
-            columns: dict[str, Any] = evaluate(surface.surface, points_of(body))
+            points = points_of(body)
+            check_horizon(points, surface.published.as_of_ms)
+            columns: dict[str, Any] = evaluate(surface.surface, points)
             version = str(surface.published.version)
             return encode_json({"version": version, "as_of": surface.document.as_of, **columns})
 
@@ -85,7 +99,7 @@ def points_of(body: bytes) -> Points:
     try:
         asked = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"not a query: {error}") from error
+        raise InvalidRequest(f"not a query: {error}", _pointer(str(error))) from error
     columns = {name: column for name in COLUMNS if (column := getattr(asked, name)) is not None}
     lengths = {name: len(column) for name, column in columns.items()}
     if not lengths:
@@ -109,6 +123,22 @@ def points_of(body: bytes) -> Points:
         is_call=[None if side is None else side == "C" for side in whole(asked.type)],
         greeks=asked.greeks,
     )
+
+
+def check_horizon(points: Points, as_of_ms: int) -> None:
+    """Raise InvalidRequest for a point more than HORIZON_DAYS after ``as_of_ms``."""
+    for row, (expiry_ms, tenor_days) in enumerate(zip(points.expiry_ms, points.tenor_days, strict=True)):
+        if tenor_days is not None and tenor_days > HORIZON_DAYS:
+            raise InvalidRequest(f"{tenor_days} days: at most {HORIZON_DAYS:g} are answered", f"/tenor_days/{row}")
+        if expiry_ms is not None and expiry_ms - as_of_ms > HORIZON_DAYS * MS_PER_DAY:
+            raise InvalidRequest(f"expiry is more than {HORIZON_DAYS:g} days after the surface", f"/expiry/{row}")
+
+
+def _pointer(message: str) -> str:
+    place = PLACE.search(message)
+    if place is None:
+        return ""
+    return f"/{place['column']}" + (f"/{place['row']}" if place["row"] else "")
 
 
 def _instant(value: str | int | None, row: int) -> int | None:

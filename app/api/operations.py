@@ -1,8 +1,5 @@
 """For machines and people that look after the service: health, metrics, documentation, the page."""
 
-import asyncio
-from typing import Final
-
 import msgspec
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -10,14 +7,11 @@ from starlette.responses import FileResponse, Response
 
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.documentation import swagger_file
+from app.api.fleet_status import fleet_status
 from app.api.openapi import LIVEZ, METRICS, READYZ
 from app.api.problem import NoSuchResource, NotReady
 from app.metrics.process import CONTENT_TYPE
-from app.service.ports import CorruptPayload, FleetStatus, StoreUnavailable
 from app.web import index_page
-
-STATUS_TIMEOUT_S: Final = 2.0
-"""A probe or a scrape waits no longer for the store; their own timeouts are 5 to 10 s."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -46,7 +40,7 @@ def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
 
     @router.get("/readyz", **READYZ)
     async def ready() -> Response:
-        status = await _fleet_status(context)
+        status = await fleet_status(context)
         if status is None:
             raise NotReady("the store does not answer")
         if not context.hub.loaded or context.hub.failed:
@@ -58,7 +52,7 @@ def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
     @router.get("/metrics", **METRICS)
     async def metrics() -> Response:
         surfaces = [(surface.published, surface.document) for surface in context.hub.surfaces()]
-        body = context.metrics.exposition(await _fleet_status(context), surfaces)
+        body = context.metrics.exposition(await fleet_status(context), surfaces)
         return Response(body, media_type=CONTENT_TYPE)
 
     @router.get("/docs", include_in_schema=False)
@@ -83,12 +77,3 @@ def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
         return Response(index_page(), media_type="text/html; charset=utf-8")
 
     return router
-
-
-async def _fleet_status(context: ApiContext) -> FleetStatus | None:
-    try:
-        async with asyncio.timeout(STATUS_TIMEOUT_S):
-            with context.metrics.store_call("status"):
-                return await context.services.fleet.status()
-    except (StoreUnavailable, CorruptPayload, TimeoutError):  # readiness and volsurf_store_up say so
-        return None

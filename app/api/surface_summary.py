@@ -8,7 +8,10 @@ from app.service.iso_time import iso_utc
 
 
 class SurfaceSummary(msgspec.Struct, frozen=True):
-    """``forward`` is the first expiry's; ``atm_vol`` the at-the-money vol at ``atm_tenor_days``, the first covered."""
+    """``forward`` is the first expiry's; ``atm_vol`` the at-the-money vol at ``atm_tenor_days``, the first covered.
+
+    ``last_failure`` says why a newer chain did not give a surface; null when none failed, or the store is away.
+    """
 
     underlying: str
     version: str
@@ -25,10 +28,11 @@ class SurfaceSummary(msgspec.Struct, frozen=True):
     atm_tenor_days: float | None
     arbitrage_free: bool
     drift_vol_rms: float | None
+    last_failure: str | None
     fit: SurfaceQuality
 
 
-def summary_of(surface: LiveSurface, freshness: Freshness) -> SurfaceSummary:
+def summary_of(surface: LiveSurface, freshness: Freshness, last_failure: str | None) -> SurfaceSummary:
     """Return the summary of ``surface``."""
     published, document = surface.published, surface.document
     tenor_days, atm_vol = _at_the_money(document)
@@ -48,6 +52,7 @@ def summary_of(surface: LiveSurface, freshness: Freshness) -> SurfaceSummary:
         atm_tenor_days=tenor_days,
         arbitrage_free=document.certificate.arbitrage_free,
         drift_vol_rms=document.drift.vol_rms,
+        last_failure=last_failure,
         fit=document.fit,
     )
 

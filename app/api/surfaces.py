@@ -1,16 +1,19 @@
 """Surfaces out: the newest, as one stood at a time, the kept ones, and a list of all."""
 
+import re
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
+from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.access import Scope, requires
 from app.api.context import ApiContext, encode_json, json_response
+from app.api.fleet_status import counts_of, failure_after, fleet_status
 from app.api.live_surface import LiveSurface, live, surface_message
 from app.api.openapi import HISTORY, LIST, SURFACE
 from app.api.problem import InvalidRequest, NoSuchResource
@@ -22,6 +25,19 @@ from app.service.ports import PublishedSurface
 REVALIDATE: Final = "no-cache"
 """A cache may keep a surface, and must ask each time whether it still is the newest."""
 
+
+_INSTANT_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "integer", "minimum": 0, "maximum": 99_999_999_999_999},
+    ]
+}
+
+Instant = Annotated[str, WithJsonSchema(_INSTANT_SCHEMA)]
+"""ISO-8601 with an offset, or milliseconds UTC."""
+
+MILLISECONDS: Final = r"[0-9]{1,14}"
+CURSOR: Final = r"^[0-9]{1,19}$"
 
 MAX_HISTORY_PAGE: Final = 500
 """Surfaces in one answer, whatever is kept: some megabytes."""
@@ -49,11 +65,14 @@ def surfaces_router(context: ApiContext) -> APIRouter:
     @router.get("/v1/surfaces", **LIST)
     async def list_surfaces() -> Response:
         freshness = context.freshness()
-        summaries = [summary_of(surface, freshness) for surface in await _all(context)]
+        surfaces, status = await _all(context), await fleet_status(context)
+        counts = {each.underlying: each for each in status.underlyings} if status else {}
+        failures = [failure_after(counts.get(s.published.underlying), s.published.as_of_ms) for s in surfaces]
+        summaries = [summary_of(s, freshness, failure) for s, failure in zip(surfaces, failures, strict=True)]
         return json_response(encode_json(SurfaceList(summaries)))
 
     @router.get("/v1/surfaces/{underlying}", **SURFACE)
-    async def get_surface(underlying: str, request: Request, at: str | None = None) -> Response:
+    async def get_surface(underlying: str, request: Request, at: Annotated[Instant | None, Query()] = None) -> Response:
         if at is None:
             published = (await newest_surface(context, underlying)).published
         else:
@@ -65,13 +84,15 @@ def surfaces_router(context: ApiContext) -> APIRouter:
 
     @router.get("/v1/surfaces/{underlying}/history", **HISTORY)
     async def get_history(
-        underlying: str, limit: Annotated[int, Query(ge=1, le=most)] = min(50, most), cursor: str | None = None
+        underlying: str,
+        limit: Annotated[int, Query(ge=1, le=most)] = min(50, most),
+        cursor: Annotated[str | None, Query(pattern=CURSOR)] = None,
     ) -> Response:
-        before = None if cursor is None else _version(cursor)
+        before = None if cursor is None else int(cursor)
         with context.metrics.store_call("history"):
             kept = await context.services.reader.history(underlying, before=before, limit=limit)
         if not kept and before is None:
-            raise _no_surface(underlying)
+            raise await _no_surface(context, underlying)
         following = str(kept[-1].version) if len(kept) == limit else None
         headers = {}
         if following:
@@ -89,7 +110,7 @@ async def newest_surface(context: ApiContext, underlying: str) -> LiveSurface:
     with context.metrics.store_call("newest"):
         published = await context.services.reader.newest(underlying)
     if published is None:
-        raise _no_surface(underlying)
+        raise await _no_surface(context, underlying)
     return live(published)
 
 
@@ -125,8 +146,9 @@ def _page(context: ApiContext, underlying: str, kept: Sequence[PublishedSurface]
     return b'{"underlying":%b,"next_cursor":%b,"surfaces":[%b]}' % (name, cursor, surfaces)
 
 
-def _no_surface(underlying: str) -> NoSuchResource:
-    return NoSuchResource(f"there is no surface of {underlying!r}")
+async def _no_surface(context: ApiContext, underlying: str) -> NoSuchResource:
+    failure = failure_after(counts_of(await fleet_status(context), underlying), as_of_ms=0)
+    return NoSuchResource(f"there is no surface of {underlying!r}" + (f"; {failure}" if failure else ""))
 
 
 def _has(if_none_match: str, etag: str) -> bool:
@@ -136,19 +158,10 @@ def _has(if_none_match: str, etag: str) -> bool:
 
 
 def _instant(text: str) -> int:
-    if text.lstrip("-").isascii() and text.lstrip("-").isdecimal():
+    if re.fullmatch(MILLISECONDS, text):
         return int(text)
     try:
         # A plus sign in a query stands for a space: an offset written by hand arrives so.
         return ms_of(text.replace(" ", "+"))
     except ValueError as error:
         raise InvalidRequest(f"at={text!r} is neither ISO-8601 with an offset nor milliseconds UTC: {error}") from error
-
-
-def _version(cursor: str) -> int:
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < MAX_CURSOR_DIGITS):
-        raise InvalidRequest(f"cursor={cursor[:40]!r} is no next_cursor of this history")
-    return int(cursor)
-
-
-MAX_CURSOR_DIGITS: Final = 20

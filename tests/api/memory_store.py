@@ -25,6 +25,7 @@ class MemoryStore:
         self.invalid: dict[str, int] = defaultdict(int)
         self.kept: dict[str, list[PublishedSurface]] = defaultdict(list)
         self.fit_on_submit = False
+        self.failures: dict[str, tuple[int, str]] = {}
         self.closed = False
         self._updates: asyncio.Queue[PublishedSurface] = asyncio.Queue()
 
@@ -101,9 +102,23 @@ class MemoryStore:
         self._check()
         counts = tuple(
             UnderlyingCounts(
-                name, 9, 3, 1, 2, 1, 1, 1, 0, 0, 0, {"queued": 5, "duplicate": 1}, {"ok": 3, "no_smile": 1}
+                underlying=name,
+                received=9,
+                fitted=3,
+                failed=1,
+                superseded=2,
+                stale=1,
+                duplicate=1,
+                pending=1,
+                reclaimed=0,
+                fenced=0,
+                dead_lettered=0,
+                outcomes={"queued": 5, "duplicate": 1},
+                calibrations={"ok": 3, "no_smile": 1},
+                last_failure=self.failures[name][1] if name in self.failures else None,
+                last_failure_as_of_ms=self.failures[name][0] if name in self.failures else None,
             )
-            for name in sorted(self.kept)
+            for name in sorted({*self.kept, *self.failures})
         )
         waits = ((0.01, 3), (0.1, 7)), 0.31, 8
         return FleetStatus({"0": 2}, {"0": 1.5}, 2, self.warm_workers, counts, {"queue_wait": waits}, 1_000_000)

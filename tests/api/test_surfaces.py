@@ -1,3 +1,5 @@
+import asyncio
+
 import httpx
 import pytest
 
@@ -108,3 +110,13 @@ async def test_reads_come_from_memory_when_the_store_is_away(client: httpx.Async
     for path in ("/v1/surfaces/ETH", "/v1/surfaces/BTC/history", "/v1/surfaces/BTC?at=1"):
         answer = await client.get(path)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+async def test_a_failed_fit_is_told_with_its_reason(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    for name in ("BTC", "ETH"):
+        store.publish(name)
+    store.failures = {"BTC": (AS_OF_MS + 1, "too few quotes"), "ETH": (AS_OF_MS - 1, "older"), "SOL": (5, "no smile")}
+    await asyncio.sleep(0.05)
+    listed = (await client.get("/v1/surfaces")).json()["surfaces"]
+    assert [s["last_failure"] for s in listed] == ["chain as of 2026-08-01T17:58:04.321Z: too few quotes", None]
+    assert "no smile" in (await client.get("/v1/surfaces/SOL")).json()["detail"]

@@ -1,0 +1,36 @@
+"""The store's own account, for readiness, metrics and the reason why a surface is missing or old."""
+
+import asyncio
+from typing import Final
+
+from app.api.context import ApiContext
+from app.service.iso_time import iso_utc
+from app.service.ports import CorruptPayload, FleetStatus, StoreUnavailable, UnderlyingCounts
+
+STATUS_TIMEOUT_S: Final = 2.0
+"""A probe or a scrape waits no longer for the store; their own timeouts are 5 to 10 s."""
+
+
+async def fleet_status(context: ApiContext) -> FleetStatus | None:
+    """Return the store's account, or None when it does not answer in time."""
+    try:
+        async with asyncio.timeout(STATUS_TIMEOUT_S):
+            with context.metrics.store_call("status"):
+                return await context.services.fleet.status()
+    except (StoreUnavailable, CorruptPayload, TimeoutError):  # readiness and volsurf_store_up say so
+        return None
+
+
+def counts_of(status: FleetStatus | None, underlying: str) -> UnderlyingCounts | None:
+    """Return the account of one underlying."""
+    found = status.underlyings if status else ()
+    return next((counts for counts in found if counts.underlying == underlying), None)
+
+
+def failure_after(counts: UnderlyingCounts | None, as_of_ms: int) -> str | None:
+    """Return why the last chain failed, if it is newer than ``as_of_ms``; None when nothing newer failed."""
+    if counts is None or counts.last_failure is None or counts.last_failure_as_of_ms is None:
+        return None
+    if counts.last_failure_as_of_ms <= as_of_ms:
+        return None
+    return f"chain as of {iso_utc(counts.last_failure_as_of_ms)}: {counts.last_failure}"
