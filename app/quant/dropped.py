@@ -24,6 +24,8 @@ class Dropped(StrEnum):
     DUPLICATE_STRIKE = "duplicate_strike"
     STALE = "stale"
     FUTURE = "future_timestamp"
+    EXPIRY_EXCLUDED = "expiry_excluded"
+    """Usable by itself, but its expiry got no smile; the expiry's own reason says why."""
 
 
 _CODE: Final = {reason: code for code, reason in enumerate(Dropped, start=1)}

@@ -106,16 +106,18 @@ def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
     verdicts = Verdicts(len(table))
     _screen(table, forwards, verdicts)
     used, bid_vol, ask_vol, noise = _invert(chain, table, forwards, verdicts)
-    dropped = verdicts.counts(table.expiry, len(chain.expiries))
     strike, is_call = frozen(table.strike[used]), frozen(table.is_call[used], np.bool_)
     k = frozen(np.log(strike / forwards.row_value[used]))
     bid_vol, ask_vol, noise = frozen(bid_vol), frozen(ask_vol), frozen(noise)
     mid_vol = frozen(0.5 * (bid_vol + ask_vol))
-    bounds = np.searchsorted(table.expiry[used], np.arange(len(chain.expiries) + 1)).tolist()
+    bounds = np.searchsorted(table.expiry[used], np.arange(len(chain.expiries) + 1))
+    left_out = np.isnan(forwards.value) | (np.diff(bounds) < min_quotes)
+    verdicts.drop(left_out[table.expiry], Dropped.EXPIRY_EXCLUDED)
+    dropped = verdicts.counts(table.expiry, len(chain.expiries))
     smiles, excluded = [], []
     for e, quotes in enumerate(chain.expiries):
         t, forward = float(table.t[e]), forwards.forward(e)
-        count = bounds[e + 1] - bounds[e]
+        count = int(bounds[e + 1] - bounds[e])
         if forward is None or count < min_quotes:
             status, reason = _exclusion(t, forward is None, count, min_quotes)
             excluded.append(ExcludedExpiry(quotes.expiry_ms, t, status, reason, dropped[e]))
@@ -145,7 +147,7 @@ def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
 
 def _exclusion(t: float, no_forward: bool, count: int, min_quotes: int) -> tuple[ExpiryStatus, str]:
     if t <= 0.0:
-        return ExpiryStatus.EXPIRED, f"expired {days(-t):.4g} days before the chain was taken"
+        return ExpiryStatus.EXPIRED, f"expired {days(abs(t)):.4g} days before the chain was taken"
     if no_forward:
         return (
             ExpiryStatus.NO_FORWARD,

@@ -17,7 +17,6 @@ from app.quant.smile import ExpiryStatus
 from app.quant.warm_up import known_chain
 from app.quant.year_fraction import MS_PER_DAY
 
-
 ARRAYS = ("strike", "is_call", "bid", "ask", "bid_size", "ask_size", "timestamp_ms", "forward")
 
 

@@ -1,8 +1,5 @@
-import gzip
-import json
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +10,8 @@ from app.quant.chain import ExpiryQuotes, FutureQuote, OptionChain, Premium, Tra
 from app.quant.quote_noise import MODEL_FLOOR
 from app.quant.quote_table import CLOCK_TOLERANCE_MS
 from app.quant.smile import MAX_AGE_MS, Dropped, ExpiryStatus, read_smiles
-from app.quant.year_fraction import MS_PER_YEAR
-from app.venues import VENUES
 from tests.quant.synthetic_chain import AS_OF_MS, STRIKES, Truth, chain, changed, quotes
 
-DATA = Path(__file__).parents[1] / "data"
 MONTH = Truth(days=30.0)
 PUT_90, CALL_90, PUT_110, CALL_110 = 8, 9, 16, 17
 """Rows of quotes(MONTH): strikes 70, 75, ..., each a put and a call; the forward is 101."""
@@ -26,11 +20,6 @@ PUT_90, CALL_90, PUT_110, CALL_110 = 8, 9, 16, 17
 def only(expiry, **options):
     (smile,) = read_smiles(chain(Premium.COIN, expiry, **options)).smiles
     return smile
-
-
-def recorded(name):
-    body = gzip.decompress((DATA / name).read_bytes())
-    return body, VENUES["deribit"].parse(body, received_ms=0)
 
 
 @pytest.mark.parametrize("premium", Premium)
@@ -170,7 +159,7 @@ def test_an_expiry_that_cannot_be_read_says_why():
     ]
     assert "3 usable" in read.excluded[1].reason
     assert "at least 5" in read.excluded[1].reason
-    assert read.excluded[1].dropped == {"in_the_money": 3}
+    assert read.excluded[1].dropped == {"in_the_money": 3, "expiry_excluded": 3}
     assert read.excluded[2].dropped == {"one_sided": 2 * STRIKES.size}
     assert len(read_smiles(chain(Premium.COIN, few), min_quotes=3).smiles) == 1
 
@@ -248,48 +237,3 @@ def test_any_numbers_every_quote_is_used_or_has_one_reason(source: OptionChain, 
     for expiry in read.excluded:
         assert sum(expiry.dropped.values()) <= size[expiry.expiry_ms]
         assert expiry.reason
-
-
-@pytest.mark.parametrize(
-    "name", ["deribit_btc_2023-04-12_5min_line.json.gz", "deribit_eth_2023-04-12_5min_line.json.gz"]
-)
-def test_recorded_vols_are_the_venues_own(name):
-    """Deribit publishes bid_iv and ask_iv with two decimals in per cent, from a forward with two to four decimals."""
-    body, source = recorded(name)
-    told = {r["instrument_name"]: (r["bid_iv"] / 100, r["ask_iv"] / 100) for r in json.loads(body)["result"]}
-    by_key = {_key(instrument): vols for instrument, vols in told.items()}
-    read = read_smiles(source)
-    assert len(read.smiles) == len(source.expiries)
-    used = 0
-    for smile in read.smiles:
-        rounding = 5e-5 + 1e-4 * (smile.t < 0.01)
-        for strike, is_call, bid, ask in zip(smile.strike, smile.is_call, smile.bid_vol, smile.ask_vol, strict=True):
-            theirs = by_key[smile.expiry_ms, float(strike), bool(is_call)]
-            assert (bid, ask) == pytest.approx(theirs, abs=1.5 * rounding)
-            used += 1
-        assert len(smile) + sum(smile.dropped.values()) == len(
-            next(e for e in source.expiries if e.expiry_ms == smile.expiry_ms)
-        )
-    assert used > 200
-
-
-def _key(instrument):
-    _, expiry, strike, kind = instrument.split("-")
-    day = np.datetime64(f"20{expiry[-2:]}-{_MONTHS.index(expiry[-5:-2]) + 1:02d}-{int(expiry[:-5]):02d}T08:00", "ms")
-    return int(day.astype(np.int64)), float(strike), kind == "C"
-
-
-_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
-
-
-def test_recorded_chain_without_forwards_is_read_whole():
-    _, source = recorded("deribit_btc_chain_2026-08-01T175804Z.json.gz")
-    read = read_smiles(source)
-    assert len(read.smiles) == 13
-    assert sum(len(s) for s in read.smiles) + sum(sum(s.dropped.values()) for s in read.smiles) == len(source)
-    reasons = Counter()
-    for smile in read.smiles:
-        reasons.update(smile.dropped)
-        assert smile.t == (smile.expiry_ms - source.as_of_ms) / MS_PER_YEAR
-    assert set(reasons) <= {"one_sided", "no_quote", "in_the_money"}
-    assert len(source) - reasons["one_sided"] - reasons["no_quote"] == 802
