@@ -86,7 +86,7 @@ class _Targets:
             status=FitStatus.CONVERGED if all(converged) else FitStatus.MAX_ITERATIONS,
             iterations=max(iterations),
             objective=sum(objectives),
-            warm=all(_remembers(state, beta) for state in self._known),
+            warm=all(_remembered(state, beta) is not None for state in self._known),
         )
 
 
@@ -112,8 +112,11 @@ def _slice_quotes(smile: Smile, state: SliceState | None, objective: Objective, 
     return np.concatenate([both, np.empty((ROWS - QUOTE_ROWS, both.shape[1]))])
 
 
-def _remembers(state: SliceState | None, beta: float) -> bool:
-    return state is not None and isinstance(state.curve, SabrCurve) and state.curve.beta == beta
+def _remembered(state: SliceState | None, beta: float) -> SabrCurve | None:
+    """Return the previous curve where a fit at this beta can start from it."""
+    if state is not None and isinstance(state.curve, SabrCurve) and state.curve.beta == beta:
+        return state.curve
+    return None
 
 
 def _start(smile: Smile, state: SliceState | None, beta: float) -> tuple[float, float, float]:
@@ -122,8 +125,9 @@ def _start(smile: Smile, state: SliceState | None, beta: float) -> tuple[float, 
     To second order in k, vol = level (1 + ...) with slope (rho nu - b level) / 2 and, for b = 0, curvature
     (2 - 3 rho^2) nu^2 / (12 level), hence nu^2 = 6 level c2 + 6 (slope + b level / 2)^2 (Hagan et al. 2002, eq. 3.1).
     """
-    if state is not None and isinstance(state.curve, SabrCurve) and state.curve.beta == beta:
-        level, nu, rho = state.curve.level, state.curve.nu, state.curve.rho
+    curve = _remembered(state, beta)
+    if curve is not None:
+        level, nu, rho = curve.level, curve.nu, curve.rho
     else:
         deviation = float(np.interp(0.0, smile.k, smile.mid_vol)) * np.sqrt(smile.t)
         taper = 1.0 / (1.0 + (smile.k / deviation) ** 2)

@@ -65,6 +65,7 @@ def fit_slice(
             damping = max(10.0 * damping, FIRST_DAMPING)
         if abs(fall) <= SETTLED * objective or objective < PERFECT or damping > MOST_DAMPING:
             return objective, count, True
+        hold_at_bounds(x, equations)
         damped_step(equations, damping, step)
         for j in range(3):
             move = min(max(step[j], -LONGEST_STEP), LONGEST_STEP)
@@ -141,6 +142,18 @@ def fill_vols(quotes: FloatArray, t: float, beta: float, x: FloatArray, model: F
         model[1, i] = scale * (h - z * by_z + (linear + 2.0 * square * a) * a)
         model[2, i] = scale * (z * by_z + linear * a + 2.0 * constant)
         model[3, i] = scale * (1.0 - r2) * (-x_rho * ratio * h + (0.25 * beta * a - 0.25 * rho * nu) * nu * t)
+
+
+@kernel
+def hold_at_bounds(x: FloatArray, equations: FloatArray) -> None:
+    """Take a coordinate that its gradient presses against a bound out of the equations: the others move freely."""
+    for j in range(3):
+        if (x[j] <= LOWEST[j] and equations[j] > 0.0) or (x[j] >= HIGHEST[j] and equations[j] < 0.0):
+            equations[j] = 0.0
+            for other in range(3):
+                if other != j:
+                    low, high = min(j, other), max(j, other)
+                    equations[3 + high * (high + 1) // 2 + low] = 0.0
 
 
 @kernel

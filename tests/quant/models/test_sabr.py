@@ -15,7 +15,7 @@ from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState
 from app.quant.models.quote_loss import POINTS, UNBOUNDED_SCALE
 from app.quant.models.sabr import Sabr
 from app.quant.models.sabr_curve import SabrCurve, least_correction, sabr_curve
-from app.quant.models.sabr_slice import HIGHEST, LOWEST, ROWS, fill_vols
+from app.quant.models.sabr_slice import HIGHEST, LOWEST, ROWS, damped_step, fill_vols
 from app.quant.smile import Smile
 
 TESTS = Path(__file__).parents[2]
@@ -221,6 +221,25 @@ def test_objective_is_as_low_as_the_best_of_25_starts():
         starts = rng.uniform((-2.0, -1.5, -1.5), (0.3, 2.5, 1.5), (25, 3))
         best = min(least_squares(residual, s, jacobian, bounds=(LOWEST, HIGHEST)).cost for s in starts)
         assert solution.objective <= 1.001 * best
+
+
+def test_a_smile_that_presses_rho_to_its_bound_still_converges():
+    k = np.linspace(-0.04, 0.04, 9)
+    flat = SabrCurve(0.6, 1.0, 0.0, 1e-3, 0.005, 100.0)
+    solution = Sabr().fit([smile_of(flat, k, error=-0.1 * k - 0.5 * k * k)], (), FitOptions())
+    assert solution.status is FitStatus.CONVERGED
+    assert solution.curves[0].rho == pytest.approx(np.tanh(LOWEST[2]), abs=1e-12)
+
+
+@given(st.lists(st.floats(-2.0, 2.0), min_size=9, max_size=9), st.lists(st.floats(-1.0, 1.0), min_size=3, max_size=3))
+@unhurried
+def test_damped_step_solves_its_equations(entries, gradient):
+    root = np.array(entries).reshape(3, 3)
+    hessian = root @ root.T + 0.1 * np.eye(3)
+    step = np.empty(3)
+    damped_step(np.concatenate([gradient, hessian[np.tril_indices(3)]]), 0.2, step)
+    expected = -np.linalg.solve(hessian + 0.2 * np.diag(np.diag(hessian)), gradient)
+    np.testing.assert_allclose(step, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("objective", list(Objective))
