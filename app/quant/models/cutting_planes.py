@@ -15,7 +15,6 @@ from app.quant.models.local_minima import (
     BUTTERFLY,
     CALENDAR,
     MAX_MINIMA,
-    PAIR_GRID_SIZE,
     Minima,
     ScanGrid,
     refined_minima,
@@ -108,7 +107,7 @@ def find_minima(
     svi_stage = stage == SVI_STAGE
     butterfly_near = SVI_BUTTERFLY_NEAR if svi_stage else RESIDUAL_BUTTERFLY_NEAR
     calendar_near = SVI_CALENDAR_NEAR if svi_stage else RESIDUAL_CALENDAR_NEAR
-    values = np.empty(PAIR_GRID_SIZE)
+    values = np.empty(scan.pair_k.shape[1])
     butterfly = 0.0
     calendar = 0.0
     for i in range(n):

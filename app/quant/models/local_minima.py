@@ -11,7 +11,7 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import ZERO, kernel
-from app.quant.models.packed_curve import SUPPORT, durrleman, slice_point, spline_basis
+from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT, durrleman, slice_point, spline_basis
 from app.quant.models.surface_objective import SVI_STAGE
 from app.quant.models.svi_coordinates import geometry
 
@@ -20,19 +20,13 @@ CALENDAR: Final = cast(int, np.int64(1))
 """Kinds of constraint: g of a slice, the gap of a pair."""
 MAX_MINIMA: Final = 14
 """Minima kept of one scan."""
-GRID_SIZE: Final = 128
-PAIR_GRID_SIZE: Final = 256
-
-MONEY_POINTS: Final = cast(int, np.int64(41))
-VERTEX_POINTS: Final = cast(int, np.int64(23))
-_MONEY = 0.25 * np.sinh(8.0 * np.linspace(-1.0, 1.0, MONEY_POINTS))
-"""Scan points in units of sqrt(w0) around the money: dense there, reaching 370 standard deviations."""
-_VERTEX = 0.5 * np.sinh(4.5 * np.linspace(-1.0, 1.0, VERTEX_POINTS))
-"""Scan points in units of sigma around the vertex m of the hyperbola."""
 CELL_POINTS: Final = 4
-"""Scan points in a knot cell of the residual."""
+"""Scan points in a knot cell of the residual, at density 1."""
 RESIDUAL_VERTEX_POINTS: Final = 15
-"""Scan points around the vertex, within the residual's support."""
+"""Scan points around the vertex, within the residual's support, at density 1."""
+FIT_DENSITY: Final = 1
+PROOF_DENSITY: Final = 4
+"""Density of the scan that looks once more when a fit is done."""
 REFINEMENTS: Final = 8
 NARROW: Final = 0.08
 """Points of a pair's grid closer than this share of a scan cell are one."""
@@ -41,21 +35,65 @@ NARROW: Final = 0.08
 class ScanGrid(NamedTuple):
     """Where slices and pairs are scanned; the splines alive there when a residual moves."""
 
+    density: int
+    money: FloatArray
+    """Points around the money in units of sqrt(w(0)), ascending."""
+    vertex: FloatArray
+    """Points around the vertex m of the hyperbola in units of sigma, ascending."""
     k: FloatArray
-    """(n, GRID_SIZE)"""
+    """(n, points)"""
     filled: IntArray
     """(n): points in use."""
     basis: FloatArray
-    """(n, GRID_SIZE, 3, SUPPORT)"""
+    """(n, points, 3, SUPPORT)"""
     first: IntArray
-    """(n, GRID_SIZE)"""
+    """(n, points)"""
     pair_k: FloatArray
-    """(n, PAIR_GRID_SIZE): row i is the pair of slices i - 1 and i."""
+    """(n, 2 points): row i is the pair of slices i - 1 and i."""
     pair_filled: IntArray
     pair_basis: FloatArray
-    """(n, PAIR_GRID_SIZE, 2, SUPPORT): the earlier and the later slice."""
+    """(n, 2 points, 2, SUPPORT): the earlier and the later slice."""
     pair_first: IntArray
-    """(n, PAIR_GRID_SIZE, 2)"""
+    """(n, 2 points, 2)"""
+
+
+def money_points(density: int) -> FloatArray:
+    """Return points dense at 0, out to 370 in even steps of ln, and from there in factors of 4 to 100,000."""
+    near = 0.25 * np.sinh(np.linspace(-8.0, 8.0, 40 * density + 1))
+    far = near[-1] * 4.0 ** np.arange(1.0, 5.0)
+    return np.concatenate([-far[::-1], near, far])
+
+
+def vertex_points(density: int) -> FloatArray:
+    """Return points dense at 0, out to 22."""
+    return np.asarray(0.5 * np.sinh(np.linspace(-4.5, 4.5, 22 * density + 1)))
+
+
+def empty_scan(n: int, stage: int, density: int = FIT_DENSITY) -> ScanGrid:
+    """Return an unfilled grid for ``n`` slices; only the residual's stage has tables."""
+    residual = stage != SVI_STAGE
+    money, vertex = _TEMPLATES[density]
+    cells = CELL_POINTS * density * (MAX_COEFFICIENTS + 3) + 1
+    points = cells + RESIDUAL_VERTEX_POINTS * density if residual else money.shape[0] + vertex.shape[0]
+    table = n if residual else 0
+    return ScanGrid(
+        density,
+        money,
+        vertex,
+        np.empty((n, points)),
+        np.zeros(n, dtype=np.int64),
+        np.zeros((table, points, 3, SUPPORT)),
+        np.zeros((table, points), dtype=np.int64),
+        np.empty((n, 2 * points)),
+        np.zeros(n, dtype=np.int64),
+        np.zeros((table, 2 * points, 2, SUPPORT)),
+        np.zeros((table, 2 * points, 2), dtype=np.int64),
+    )
+
+
+_TEMPLATES: Final = {
+    density: (money_points(density), vertex_points(density)) for density in (FIT_DENSITY, PROOF_DENSITY)
+}
 
 
 class Minima(NamedTuple):
@@ -66,21 +104,6 @@ class Minima(NamedTuple):
     value: FloatArray
     found: IntArray
     """(2, n)"""
-
-
-def empty_scan(n: int, stage: int) -> ScanGrid:
-    """Return an unfilled grid for ``n`` slices; only the residual's stage has tables."""
-    table = 0 if stage == SVI_STAGE else n
-    return ScanGrid(
-        np.empty((n, GRID_SIZE)),
-        np.zeros(n, dtype=np.int64),
-        np.zeros((table, GRID_SIZE, 3, SUPPORT)),
-        np.zeros((table, GRID_SIZE), dtype=np.int64),
-        np.empty((n, PAIR_GRID_SIZE)),
-        np.zeros(n, dtype=np.int64),
-        np.zeros((table, PAIR_GRID_SIZE, 2, SUPPORT)),
-        np.zeros((table, PAIR_GRID_SIZE, 2), dtype=np.int64),
-    )
 
 
 @kernel
@@ -105,28 +128,30 @@ def merge_sorted(a: FloatArray, n: int, b: FloatArray, m: int, out: FloatArray) 
 
 
 @kernel
-def svi_grid(x: FloatArray, out: FloatArray) -> int:
+def svi_grid(x: FloatArray, money: FloatArray, vertex: FloatArray, out: FloatArray) -> int:
     """Write the scan points of a plain SVI slice, ascending."""
     y0, sigma, _, _, _ = geometry(x)
     sd = math.sqrt(x[0])
-    return merge_sorted(sd * _MONEY, MONEY_POINTS, -y0 + sigma * _VERTEX, VERTEX_POINTS, out)
+    return merge_sorted(sd * money, money.shape[0], -y0 + sigma * vertex, vertex.shape[0], out)
 
 
 @kernel
-def residual_grid(x: FloatArray, knots: FloatArray, out: FloatArray) -> int:
+def residual_grid(x: FloatArray, knots: FloatArray, density: int, out: FloatArray) -> int:
     """Write the scan points over a residual's support, ascending; none without a residual."""
     count = int(knots[3])
     if count == 0:
         return 0
     y0, sigma, _, _, _ = geometry(x)
-    cells = CELL_POINTS * (count + 3)
+    per_cell = CELL_POINTS * density
+    cells = per_cell * (count + 3)
     points = np.empty(cells + 1)
     for j in range(cells + 1):
-        points[j] = knots[0] * math.sinh(knots[1] * (knots[2] - 2.0 + j / CELL_POINTS))
-    vertex = np.empty(RESIDUAL_VERTEX_POINTS)
+        points[j] = knots[0] * math.sinh(knots[1] * (knots[2] - 2.0 + j / per_cell))
+    around = RESIDUAL_VERTEX_POINTS * density
+    vertex = np.empty(around)
     inside = ZERO
-    for j in range(RESIDUAL_VERTEX_POINTS):
-        k = -y0 + 0.5 * sigma * math.sinh(6.0 * j / (RESIDUAL_VERTEX_POINTS - 1) - 3.0)
+    for j in range(around):
+        k = -y0 + 0.5 * sigma * math.sinh(6.0 * j / (around - 1) - 3.0)
         if points[0] < k < points[cells]:
             vertex[inside] = k
             inside += 1
@@ -151,7 +176,7 @@ def tabulate_scan(svi: FloatArray, knots: FloatArray, scan: ScanGrid) -> None:
     """Fill the grids of all slices and pairs and the splines alive there; SVI must stay frozen afterwards."""
     pieces = np.empty((3, SUPPORT))
     for i in range(svi.shape[0]):
-        scan.filled[i] = residual_grid(svi[i], knots[i], scan.k[i])
+        scan.filled[i] = residual_grid(svi[i], knots[i], scan.density, scan.k[i])
         for j in range(scan.filled[i]):
             scan.first[i, j] = spline_basis(knots[i], scan.k[i, j], scan.basis[i, j])
         if i == 0:
@@ -201,12 +226,12 @@ def scan_durrleman(
 ) -> int:
     """Write g of slice ``i`` on its grid; return the number of points."""
     if stage == SVI_STAGE:
-        scan.filled[i] = svi_grid(x, scan.k[i])
+        scan.filled[i] = svi_grid(x, scan.money, scan.vertex, scan.k[i])
     n: int = scan.filled[i]
     grid = scan.k[i]
-    w = np.empty(GRID_SIZE)
-    w1 = np.empty(GRID_SIZE)
-    w2 = np.empty(GRID_SIZE)
+    w = np.empty(n)
+    w1 = np.empty(n)
+    w2 = np.empty(n)
     svi_derivatives(x, grid, n, w, w1, w2)
     if stage != SVI_STAGE:
         for j in range(n):
@@ -229,7 +254,7 @@ def scan_ratio(
     if stage == SVI_STAGE:
         scan.pair_filled[i] = merge_sorted(scan.k[i - 1], scan.filled[i - 1], scan.k[i], scan.filled[i], scan.pair_k[i])
     n: int = scan.pair_filled[i]
-    earlier = np.empty(PAIR_GRID_SIZE)
+    earlier = np.empty(n)
     svi_variances(svi[i - 1], scan.pair_k[i], n, earlier)
     svi_variances(svi[i], scan.pair_k[i], n, out)
     if stage != SVI_STAGE:

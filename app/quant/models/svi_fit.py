@@ -7,8 +7,16 @@ import numpy as np
 
 from app.quant.arrays import FloatArray
 from app.quant.models.base import FitOptions, FitStatus, Objective
-from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins, Rows, empty_rows
-from app.quant.models.local_minima import empty_scan
+from app.quant.models.cutting_planes import (
+    FEASIBLE,
+    MARGIN_BUTTERFLY,
+    MARGIN_CALENDAR,
+    Margins,
+    Rows,
+    empty_rows,
+    find_minima,
+)
+from app.quant.models.local_minima import FIT_DENSITY, PROOF_DENSITY, empty_minima, empty_scan
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.previous_slices import PreviousSlices
 from app.quant.models.shape_prior import pull_shapes
@@ -20,6 +28,7 @@ from app.quant.models.svi_start import aged_start, one_slice_sweep, replace_inva
 from app.quant.models.temporal_prior import with_prior
 
 MARGINS: Final = Margins(MARGIN_BUTTERFLY, MARGIN_CALENDAR)
+HALF_MARGINS: Final = Margins(0.5 * MARGIN_BUTTERFLY, 0.5 * MARGIN_CALENDAR)
 DOUBLE_MARGINS: Final = Margins(2.0 * MARGIN_BUTTERFLY, 2.0 * MARGIN_CALENDAR)
 TOLERANCE: Final = 1e-5
 ROUGH_TOLERANCE: Final = 1e-3
@@ -43,6 +52,7 @@ class SviFit:
     iterations: int = 0
     outcome: SqpOutcome | None = None
     fell_back: bool = False
+    density: int = FIT_DENSITY
     warm: bool = False
 
     @classmethod
@@ -91,21 +101,51 @@ class SviFit:
             np.full(n, SLICE_SIZE, dtype=np.int64),
             self.svi,
             np.zeros((n, MAX_COEFFICIENTS)),
-            empty_scan(n, SVI_STAGE),
+            empty_scan(n, SVI_STAGE, self.density),
             SqpControls(margins, iterations, TOLERANCE, penalty, stop_when_feasible),
             self.rows,
             self.multipliers,
         )
         self.iterations += self.outcome.iterations
 
+    def hidden_violation(self) -> float:
+        """Return the violation of half the margins that a dense scan finds."""
+        n = len(self.svi)
+        butterfly, calendar = find_minima(
+            SVI_STAGE,
+            self.svi,
+            np.zeros((n, MAX_COEFFICIENTS)),
+            self.problem.knots,
+            np.full(n, SLICE_SIZE, dtype=np.int64),
+            empty_scan(n, SVI_STAGE, PROOF_DENSITY),
+            HALF_MARGINS,
+            empty_minima(n),
+        )
+        return butterfly + calendar
+
     def sweep(self, iterations: int, *, backward: bool, penalty: float = 1.0) -> None:
         """Fit the slices one after the other."""
         n = len(self.svi)
         controls = SqpControls(MARGINS, iterations, ROUGH_TOLERANCE, penalty, False)
         self.iterations += one_slice_sweep(
-            self.problem, self.svi, np.zeros((n, MAX_COEFFICIENTS)), empty_scan(3, SVI_STAGE), controls, self.rows,
-            self.multipliers, backward,
-        )  # fmt: skip
+            self.problem,
+            self.svi,
+            np.zeros((n, MAX_COEFFICIENTS)),
+            empty_scan(3, SVI_STAGE, self.density),
+            controls,
+            self.rows,
+            self.multipliers,
+            backward,
+        )
+
+
+def recheck(fit: SviFit, max_iterations: int) -> None:
+    """Scan a feasible fit once more, densely; where that finds arbitrage between scan points, fit on with that scan."""
+    if not fit.is_feasible() or fit.hidden_violation() == 0.0:
+        return
+    fit.density = PROOF_DENSITY
+    fit.joint(max_iterations)
+    restore(fit, max_iterations)
 
 
 def fit_cold(fit: SviFit, max_iterations: int) -> None:
@@ -116,6 +156,7 @@ def fit_cold(fit: SviFit, max_iterations: int) -> None:
     fit.sweep(SLICE_STEPS, backward=True)
     fit.joint(max_iterations)
     restore(fit, max_iterations)
+    recheck(fit, max_iterations)
 
 
 def restore(fit: SviFit, max_iterations: int) -> None:
@@ -162,3 +203,4 @@ def fit_warm(fit: SviFit, known: PreviousSlices, max_iterations: int) -> None:
     pull_shapes(fit.problem, fit.svi)
     fit.warm = True
     fit.joint(max_iterations)
+    recheck(fit, max_iterations)

@@ -127,9 +127,13 @@ def projected_step(
     linear: FloatArray,
     damping: float,
     span: float,
+    at_bound: float,
     step: FloatArray,
 ) -> None:
-    """Write the damped Gauss-Newton step in (m / span, ln sigma) with (a, and wings off their bounds) projected out."""
+    """Write the damped Gauss-Newton step in (m / span, ln sigma) with (a, and wings off their bounds) projected out.
+
+    ``at_bound`` is the sign of the bound ln sigma sits on, 0 off both; a step across it moves m alone.
+    """
     u, v = linear[1], linear[2]
     c = 0.5 * (u + v)
     d = 0.5 * (v - u)
@@ -164,6 +168,9 @@ def projected_step(
     determinant = max(h11 * h22 - H[3, 4] * H[4, 3], 1e-12 * h11 * h22)
     step[0] = -(h22 * g[3] - H[3, 4] * g[4]) / determinant
     step[1] = -(h11 * g[4] - H[4, 3] * g[3]) / determinant
+    if at_bound * step[1] > 0.0:
+        step[0] = -g[3] / h11
+        step[1] = 0.0
     excess = max(abs(step[0]) / STEP_CENTRE, abs(step[1]) / STEP_LOG_WIDTH)
     if excess > 1.0:
         step[0] /= excess
@@ -204,10 +211,13 @@ def fit_slice(
                 for p in range(3):
                     kept[p] = linear[p]
     damping = 1e-4
+    narrowest = math.log(WIDTH_LEAST * span)
+    widest = math.log(WIDTH_MOST * span)
     for _ in range(max_iterations):
-        projected_step(k, w, weight, m, math.exp(log_sigma), kept, damping, span, step)
+        at_bound = -1.0 if log_sigma <= narrowest else (1.0 if log_sigma >= widest else 0.0)
+        projected_step(k, w, weight, m, math.exp(log_sigma), kept, damping, span, at_bound, step)
         trial_m = min(max(m + span * step[0], low - span), high + span)
-        trial_log = min(max(log_sigma + step[1], math.log(WIDTH_LEAST * span)), math.log(WIDTH_MOST * span))
+        trial_log = min(max(log_sigma + step[1], narrowest), widest)
         total = moments(k, w, weight, trial_m, math.exp(trial_log), normal, rhs)
         value = bounded_linear(normal, rhs, total, linear)
         if value < best:
