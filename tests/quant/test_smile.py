@@ -235,5 +235,5 @@ def test_any_numbers_every_quote_is_used_or_has_one_reason(source: OptionChain, 
         assert 0.0 < smile.forward < np.inf
         assert 0.0 < smile.forward_sd <= 0.01 * smile.forward
     for expiry in read.excluded:
-        assert sum(expiry.dropped.values()) <= size[expiry.expiry_ms]
+        assert sum(expiry.dropped.values()) == size[expiry.expiry_ms]
         assert expiry.reason
