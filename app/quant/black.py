@@ -21,15 +21,12 @@ from app.quant.compiled import kernel
 from app.quant.delta_strike import strike_from_delta
 from app.quant.elementary import log_one_plus, multiply_add
 from app.quant.errors import InvalidParameters
-from app.quant.mills_ratio import mills_difference, mills_ratio
+from app.quant.mills_ratio import DIFFERENCE_LEFT, mills_difference, mills_ratio
 
 __all__ = ["BlackGreeks", "black_greeks", "black_price", "black_vega", "otm_price", "strike_from_delta"]
 
 ROOT_TWO_PI: Final = 2.5066282746310002
 ROOT_HALF: Final = 0.7071067811865476
-LEFTMOST: Final = -1.2
-"""Smallest h - t priced by the difference of Mills ratios; left of it the room below the bound is priced."""
-
 UNDERFLOW: Final = 39.0
 """Argument beyond which the normal density is below the smallest double."""
 
@@ -222,6 +219,6 @@ def _bound_share(x: float, s: float) -> float:
     h, t = x / s, 0.5 * s
     if h - t > UNDERFLOW:
         return 0.0
-    if h - t > LEFTMOST:
+    if h - t > DIFFERENCE_LEFT:
         return _density(x, s) * mills_difference(h, t)
     return 1.0 - _density(x, s) * (mills_ratio(t - h) + mills_ratio(t + h))

@@ -20,15 +20,13 @@ from numpy.typing import NDArray
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
 from app.quant.elementary import multiply_add, natural_log, polynomial
-from app.quant.mills_ratio import mills_difference, mills_ratio
+from app.quant.mills_ratio import DIFFERENCE_LEFT, mills_difference, mills_ratio
 
 SOLVABLE: Final = 0
 """The status of an element that has a deviation."""
 HALF_LOG_TWO_PI: Final = 0.9189385332046727
 CONVERGED: Final = 1e-3
 """Largest last correction of ln beta after which the next, of fourth order, is below rounding."""
-LEFTMOST: Final = -1.2
-"""Smallest h - t solved on ln beta; left of it the room below the price's bound carries the information."""
 MAX_BRACKETED_STEPS: Final = 100
 STEP_TOLERANCE: Final = 4e-16
 SMALLEST_SKEWNESS: Final = 1e-6
@@ -73,7 +71,9 @@ def solve_deviations(
         s = s + _householder(x, s, target)
         step = _householder(x, s, target)
         h = x / s
-        settled = (abs(step) * (1.0 + h * h) < CONVERGED * s) & (h - 0.5 * s > LEFTMOST) & (status[i] == SOLVABLE)
+        settled = (
+            (abs(step) * (1.0 + h * h) < CONVERGED * s) & (h - 0.5 * s > DIFFERENCE_LEFT) & (status[i] == SOLVABLE)
+        )
         deviation[i] = s + step if settled else np.nan
     for i in range(beta.shape[0]):
         if status[i] == SOLVABLE and math.isnan(deviation[i]):
@@ -152,7 +152,7 @@ def _excess(x: float, s: float, beta: float, room: float) -> tuple[float, float]
     h = x / s
     t = 0.5 * s
     log_density = -0.5 * (h * h + t * t) - HALF_LOG_TWO_PI
-    if h - t > LEFTMOST:
+    if h - t > DIFFERENCE_LEFT:
         r = mills_difference(h, t)
         return math.log(r / beta) + log_density, 1.0 / r
     u = mills_ratio(t - h) + mills_ratio(t + h)

@@ -11,6 +11,8 @@ from app.quant.elementary import divided_difference, multiply_add
 
 MILLS_LEFT: Final = -1.25
 """Smallest argument covered."""
+DIFFERENCE_LEFT: Final = -1.2
+"""Smallest h - t at which prices are differences of Mills ratios; left of it the room below the bound is smaller."""
 MILLS_SCALE: Final = 3.5
 """K in the change of variable u = (w - K) / (w + K), w = a - MILLS_LEFT, which maps [MILLS_LEFT, oo) to [-1, 1)."""
 MILLS_SLOPE: Final = (
