@@ -5,6 +5,8 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import FileResponse, Response
 
+from app.api.asyncapi import asyncapi_document
+from app.api.chains import ChainAccepted
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.documentation import swagger_file
 from app.api.fleet_status import fleet_status
@@ -54,6 +56,11 @@ def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
         surfaces = [(surface.published, surface.document) for surface in context.hub.surfaces()]
         body = context.metrics.exposition(await fleet_status(context), surfaces)
         return Response(body, media_type=CONTENT_TYPE)
+
+    @router.get("/asyncapi.json", include_in_schema=False)
+    async def websockets() -> Response:
+        document = asyncapi_document(app.title, app.version, context.services.venues, ChainAccepted)
+        return json_response(encode_json(document))
 
     @router.get("/docs", include_in_schema=False)
     async def documentation() -> Response:

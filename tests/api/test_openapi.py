@@ -1,12 +1,16 @@
 """The document describes what is really sent: each reference resolves, each answer fits its schema."""
 
+import json
 from typing import Any
 
 import httpx
 import pytest
 from jsonschema_rs import validator_for
 
+from app.api.live_surface import Freshness, stream_message
+from app.api.stream_protocol import Ack, Pong, StreamError, encode
 from app.venues import VENUES
+from tests.api.documents import AS_OF_MS, published
 from tests.api.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -76,3 +80,36 @@ async def test_examples_fit_and_are_accepted(client: httpx.AsyncClient, document
     answer = await client.post(f"/v1/chains/{venue}", json=example)
     assert answer.status_code in (202, 422)
     assert answer.status_code == 202 or answer.json()["type"].endswith("clock-skew")
+
+
+def resolve(document: dict[str, Any], pointer: str) -> Any:
+    node: Any = document
+    for step in pointer.removeprefix("#/").split("/"):
+        node = node[step]
+    return node
+
+
+async def test_asyncapi_describes_both_websockets(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    document = (await client.get("/asyncapi.json")).json()
+    assert document["asyncapi"] == "3.0.0"
+    assert {channel["address"] for channel in document["channels"].values()} == {"/v1/stream", "/v1/chains/{venue}"}
+    for pointer in references(document):
+        assert resolve(document, pointer) is not None
+    for operation in document["operations"].values():
+        for message in operation["messages"]:
+            assert resolve(document, message["$ref"]), "a message of its own channel"
+
+
+async def test_what_the_stream_sends_fits_asyncapi(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/asyncapi.json")).json()
+    freshness = Freshness(AS_OF_MS, 120.0)
+    messages = {
+        "StreamSurface": stream_message(published(), freshness, kind="snapshot", reset=True),
+        "Ack": encode(Ack(None, ["surface.BTC"], [], {})),
+        "Pong": encode(Pong(1, "2026-08-01T17:58:04.320Z")),
+        "StreamError": encode(StreamError("no")),
+        "StreamRequest": '{"op": "subscribe", "channels": ["surface.*"], "resume": {"surface.BTC": "17"}}',
+    }
+    for name, message in messages.items():
+        schema = {**resolve(document, f"#/components/schemas/{name}"), "components": document["components"]}
+        validator_for(schema).validate(json.loads(message))

@@ -1,0 +1,84 @@
+"""The AsyncAPI 3.0 document: what is said on the two WebSockets, with schemas from the structs that are really sent."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from app.api.connection import CloseCode
+from app.api.openapi import SCHEMAS, reference
+from app.api.problem import Problem
+from app.api.stream_protocol import Ack, Pong, StreamError, StreamRequest
+from app.service.document import SurfaceMessage
+from app.venues.venue import Venue
+
+
+class StreamSurface(msgspec.Struct, frozen=True):
+    """A surface on its channel; ``conflated`` counts the ones before it that this client was not sent.
+
+    ``reset`` says that the version asked for is no longer kept, so that the snapshot does not follow it.
+    """
+
+    type: Literal["snapshot", "update"]
+    channel: str
+    version: str
+    prev_version: str
+    conflated: int
+    data: SurfaceMessage
+    reset: bool = False
+
+
+_CLOSE_CODES: Final = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in CloseCode)
+
+_RECEIVED: Final = ("StreamRequest",)
+_SENT: Final = ("StreamSurface", "Ack", "Pong", "StreamError")
+_ANSWERS: Final = ("ChainAccepted", "SurfaceMessage", "Problem")
+
+
+def asyncapi_document(title: str, version: str, venues: Mapping[str, Venue], accepted: type) -> dict[str, Any]:
+    """Return the document; ``accepted`` is the struct that answers a chain."""
+    sent = [StreamSurface, StreamRequest, Ack, Pong, StreamError, Problem, SurfaceMessage, accepted]
+    formats, components = msgspec.json.schema_components(
+        [venue.schema for venue in venues.values()] + sent, ref_template=SCHEMAS
+    )
+    messages = {name: {"payload": reference(name)} for name in (*_RECEIVED, *_SENT, *_ANSWERS)}
+    messages["Chain"] = {"payload": {"anyOf": list(formats[: len(venues)])}}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": title,
+            "version": version,
+            "description": f"Close codes: 1001 and 1012 restart, {_CLOSE_CODES}.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "stream": _channel("/v1/stream", (*_RECEIVED, *_SENT)),
+            "chains": _channel("/v1/chains/{venue}", ("Chain", *_ANSWERS), venue=sorted(venues)),
+        },
+        "operations": {
+            "request": _operation("receive", "stream", _RECEIVED, "Subscribe, unsubscribe, ping."),
+            "announce": _operation("send", "stream", _SENT, "Snapshots, updates and replies."),
+            "submitChains": _operation("receive", "chains", ("Chain",), "One chain a message."),
+            "answerChains": _operation("send", "chains", _ANSWERS, "One answer a chain, in order."),
+        },
+        "components": {"messages": messages, "schemas": components},
+    }
+
+
+def _channel(address: str, messages: tuple[str, ...], **parameters: list[str]) -> dict[str, Any]:
+    channel: dict[str, Any] = {
+        "address": address,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+    }
+    if parameters:
+        channel["parameters"] = {name: {"enum": values} for name, values in parameters.items()}
+    return channel
+
+
+def _operation(action: str, channel: str, messages: tuple[str, ...], summary: str) -> dict[str, Any]:
+    return {
+        "action": action,
+        "summary": summary,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages],
+    }
