@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,8 +64,7 @@ def find_server(program: str | Path | None = None) -> Path:
 class EmbeddedServer:
     """One server on one data folder. It may be started again after it died; the URL stays the same.
 
-    ``start`` must be called from a thread that lives as long as the server should: on Linux the server gets SIGTERM
-    when that thread ends, however it ends.
+    On Linux the server gets SIGTERM when the thread that started it ends, however it ends; so only the main thread may.
     """
 
     def __init__(
@@ -97,10 +97,12 @@ class EmbeddedServer:
     def start(self) -> str:
         """Start the server, wait until it answers and return its URL.
 
-        Raises FolderInUse and ServerNotStarted.
+        Raises FolderInUse and ServerNotStarted, and RuntimeError outside the main thread.
         """
         if self.is_alive():
             return self.url
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("the embedded server must be started from the main thread: it would end with this one")
         program = find_server(self._program)
         self._data_dir.mkdir(parents=True, exist_ok=True)
         first = self._lock is None

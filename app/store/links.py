@@ -43,7 +43,7 @@ class Link:
             url,
             max_connections=connections,
             timeout=budget_s,
-            socket_timeout=budget_s,
+            socket_timeout=None,  # with one, redis-py sends under asyncio.wait_for, which in 3.11 loses cancellations
             socket_connect_timeout=min(budget_s, CONNECT_WITHIN_S),
             retry=AsyncRetry(NoBackoff(), 0),
             retry_on_error=[],

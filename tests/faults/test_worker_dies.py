@@ -4,11 +4,12 @@ import os
 import signal
 import time
 
-from app.service.ports import UnderlyingCounts
+from app.service.ports import StoreUnavailable, UnderlyingCounts
 from app.store.keys import MAX_ATTEMPTS, Keys
 from app.worker import EXIT_FIT_LIMIT
 from tests.faults.conftest import Crew
-from tests.faults.worker_process import DIES, FIT_LIMIT_S, HANGS, LEASE_S, QUICK, RAISES, REFUSES, SLOW
+from tests.faults.worker_process import DIES, FIT_LIMIT_S, HANGS, LEASE_S, QUICK, RAISES, REFUSES, SLOW, SLOW_S
+from tests.servers import RealServer
 from tests.store.stored import AS_OF_MS, OpenStore, until
 
 KEYS = Keys()
@@ -121,3 +122,26 @@ def test_a_poison_chain_takes_three_workers_and_no_more(store: OpenStore, crew: 
     until(store.newest_document)
     assert time.monotonic() - began < 0.5
     assert store.counts().fitted == 1
+
+
+def test_a_worker_outlives_the_server_and_its_fit_is_published(
+    valkey: RealServer, store: OpenStore, crew: Crew
+) -> None:
+    crew.start_warm("one")
+    store.submit(sequence=SLOW)
+    until(lambda: running(store))
+    valkey.kill()
+    time.sleep(2.0 * SLOW_S)
+    valkey.start()
+    until(lambda: _answers(store))
+    counts = until(lambda: settled(store), timeout_s=10.0)
+    assert (counts.received, counts.fitted) == (1, 1)
+    assert crew.exit_code("one", within_s=0.0) is None
+
+
+def _answers(store: OpenStore) -> bool:
+    try:
+        store.run(store.api.ping())
+    except StoreUnavailable:
+        return False
+    return True

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,11 @@ def test_a_server_that_ends_at_once_is_told(tmp_path: Path) -> None:
 def test_an_unknown_sync_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'never'"):
         EmbeddedServer(tmp_path, appendfsync="never")
+
+
+def test_a_thread_that_may_end_must_not_start_it(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool, pytest.raises(RuntimeError, match="main thread"):
+        pool.submit(EmbeddedServer(tmp_path).start).result()
 
 
 def test_there_is_no_address_before_the_start(tmp_path: Path) -> None:

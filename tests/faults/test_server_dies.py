@@ -1,0 +1,186 @@
+"""The server killed under load, and started from a log that was cut off anywhere."""
+
+import asyncio
+import itertools
+import random
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from app.service.ports import PublishedSurface, StoreUnavailable, SubmitOutcome
+from app.store.connect import AsyncStore, connect_async, connect_worker
+from app.store.embedded import find_server
+from app.store.keys import Keys
+from app.store.work_queue import RedisWorkQueue
+from tests.servers import DEBIAN_SERVER, RealServer
+from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, assert_conserved, opened
+
+SEED = 20261122
+KILLS = 4
+CUTS = 12
+NAMES = [f"U{i}" for i in range(8)]
+KEYS = Keys()
+
+
+class Bench(threading.Thread):
+    """A worker's main loop in a thread: claims, answers, and waits while the store is away."""
+
+    def __init__(self, queue: RedisWorkQueue, over: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._queue = queue
+        self._over = over
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            try:
+                claim = self._queue.claim(0.1)
+                if claim:
+                    self._over.wait(0.003)
+                    self._queue.commit(claim, b"{}", outcome="ok", timings=TIMINGS)
+            except StoreUnavailable:
+                self._over.wait(0.02)
+        self._queue.close()
+
+
+class Traffic:
+    """What the API side saw: acknowledged chains, and surfaces in the order they were heard."""
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.heard: list[PublishedSurface] = []
+
+    async def submit(self, store: AsyncStore, random_number: random.Random) -> None:
+        """Submit chains of all underlyings until cancelled; about one in ten again, or late."""
+        for step in itertools.count():
+            late = random_number.choice([0] * 8 + [1, 5])
+            try:
+                outcome = await store.intake.submit(random_number.choice(NAMES), AS_OF_MS + step - late, 0, CHAIN)
+                self.accepted += outcome not in (SubmitOutcome.STALE, SubmitOutcome.DUPLICATE)
+            except StoreUnavailable:
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.001)
+
+    async def listen(self, store: AsyncStore) -> None:
+        """Hear surfaces until cancelled."""
+        while True:
+            try:
+                self.heard += await store.updates.next_updates(0.2)
+            except StoreUnavailable:
+                await asyncio.sleep(0.02)
+
+
+async def _kill_under_load(server: RealServer, traffic: Traffic) -> None:
+    number = random.Random(SEED)
+    store = connect_async(server.url)
+    jobs = [asyncio.create_task(traffic.listen(store)), asyncio.create_task(traffic.submit(store, number))]
+    for _ in range(KILLS):
+        await asyncio.sleep(number.uniform(0.2, 0.5))
+        server.kill()
+        await asyncio.sleep(number.uniform(0.0, 0.1))
+        server.start()
+    await asyncio.sleep(0.4)
+    jobs[1].cancel()
+    await asyncio.wait_for(_drained(store), 10.0)
+    await asyncio.sleep(0.3)
+    jobs[0].cancel()
+    await asyncio.gather(*jobs, return_exceptions=True)
+    await store.close()
+
+
+async def _drained(store: AsyncStore) -> None:
+    while True:
+        try:
+            status = await store.fleet.status()
+            if all(counts.pending == 0 for counts in status.underlyings):
+                return
+        except StoreUnavailable:
+            pass
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("program", [None, DEBIAN_SERVER], ids=["valkey", "redis"])
+def test_nothing_acknowledged_is_lost_when_the_server_is_killed(program: Path | None) -> None:
+    if program and not program.exists():
+        pytest.skip(f"{program} is not installed")
+    server = RealServer(program or find_server(), appendfsync="always")
+    over = threading.Event()
+    benches = [Bench(connect_worker(server.url, name=f"w{i}", lease_s=0.5), over) for i in range(2)]
+    for bench in benches:
+        bench.start()
+    traffic = Traffic()
+    try:
+        asyncio.run(_kill_under_load(server, traffic))
+        over.set()
+        for bench in benches:
+            bench.join()
+        with opened(server.url) as store:
+            counts = [store.counts(name) for name in NAMES]
+            newest = {name: store.run(store.api.surfaces.newest(name)) for name in NAMES}
+    finally:
+        over.set()
+        server.close()
+    assert sum(each.received - each.stale - each.duplicate for each in counts) >= traffic.accepted
+    assert traffic.accepted > 30, "there was load"
+    for name in NAMES:
+        heard = [surface for surface in traffic.heard if surface.underlying == name]
+        assert all(a.version < b.version and a.as_of_ms <= b.as_of_ms for a, b in itertools.pairwise(heard))
+        assert all(a.version == b.prev_version for a, b in itertools.pairwise(heard)), "no surface was missed"
+        assert heard[-1] == newest[name]
+
+
+def _worked_on(server: RealServer) -> None:
+    """Leave underlyings in every state."""
+    number = random.Random(SEED)
+    with opened(server.url) as store:
+        workers = [store.worker("a"), store.worker("b"), store.worker("thief", lease_s=0.0)]
+        for step in range(120):
+            store.submit(number.choice(NAMES), AS_OF_MS + step - number.choice([0, 0, 0, 3]))
+            claim = number.choice(workers).claim(0.05) if step % 3 == 0 else None
+            if claim:
+                action = number.random()
+                if action < 0.5:
+                    workers[0].commit(claim, b"{}", outcome="ok", timings=TIMINGS)
+                elif action < 0.6:
+                    workers[0].fail(claim, "no", outcome="rejected", timings=TIMINGS)
+                elif action < 0.7:
+                    workers[0].hand_back(claim)
+
+
+def _assert_whole(store: OpenStore) -> None:
+    """The law holds, every underlying at work has its token, and all work can be finished."""
+    run = store.api.fleet._link.run
+    for counts in store.run(store.api.fleet.status()).underlyings:
+        assert_conserved(counts)
+        state, token = store.run(run("HMGET", KEYS.state(counts.underlying), "state", "token"))
+        tokens = store.run(run("XRANGE", KEYS.queue(0), token, token))
+        assert len(tokens) == (state != b"idle")
+    worker = store.worker(lease_s=0.0)
+    while claim := worker.claim(0.02):
+        worker.commit(claim, b"{}", outcome="ok", timings=TIMINGS)
+    for counts in store.run(store.api.fleet.status()).underlyings:
+        assert_conserved(counts)
+        assert counts.pending == 0
+        assert store.run(store.api.surfaces.after(counts.underlying, 0, 1_000)) is not None
+
+
+def test_a_log_cut_anywhere_is_a_valid_past(tmp_path: Path) -> None:
+    server = RealServer(find_server())
+    written = server.folder / "appendonlydir"
+    try:
+        _worked_on(server)
+        server.embedded.stop()
+        shutil.copytree(written, tmp_path / "whole")
+        length = server.append_only_file().stat().st_size
+        number = random.Random(SEED)
+        for cut in number.sample(range(length // 20, length), CUTS):
+            shutil.rmtree(written)
+            shutil.copytree(tmp_path / "whole", written)
+            with server.append_only_file().open("r+b") as log:
+                log.truncate(cut)
+            with opened(server.embedded.start()) as store:
+                _assert_whole(store)
+            server.embedded.stop()
+    finally:
+        server.close()
