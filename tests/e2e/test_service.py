@@ -7,7 +7,9 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ from tests.e2e.conftest import LEASE_S, client_of, renamed
 from tests.running_service import STOP_LIMIT_S, RunningService, is_running, running_service
 
 ANSWER_LIMIT_S = 30.0
+DURABLE = {"SMILEKEEPER_WORKERS": "1", "SMILEKEEPER_APPENDFSYNC": "always"}
 
 
 def post(http: httpx.Client, body: bytes, **query: int) -> dict[str, Any]:
@@ -129,7 +132,6 @@ def test_every_chain_is_accounted_for(http, recorded):
 
 
 def test_a_killed_worker_costs_nothing(service, http, recorded):
-    versions = []
     for number, body in enumerate(recorded[:30]):
         post(http, renamed(body, "KILL"))
         if number in (5, 15):
@@ -137,7 +139,6 @@ def test_a_killed_worker_costs_nothing(service, http, recorded):
         time.sleep(0.05)
     settle(http, "KILL")
     newest = http.get("/v1/surfaces/KILL").json()
-    versions.append(newest["version"])
     last = json.loads(recorded[29])["collected_to_ms"]
     assert newest["as_of"].startswith(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(last / 1000)))
     deadline = time.monotonic() + ANSWER_LIMIT_S + LEASE_S
@@ -151,46 +152,69 @@ def test_the_page_and_the_contracts_are_served(http):
         assert http.get(path).status_code == 200, path
 
 
-def test_a_restart_is_quick_keeps_everything_and_leaves_no_process(tmp_path, recorded):
-    with running_service(tmp_path / "data", SMILEKEEPER_WORKERS="1") as first:
-        with client_of(first) as http:
-            before = post(http, recorded[0], wait_ms=10_000)
-        with subscribed(first, "surface.*"):
-            pids = first.processes()
-            assert len(pids) == 4, pids
-            assert first.stop(signal.SIGINT) < STOP_LIMIT_S
-        assert first.supervisor.returncode == 0
-        assert [pid for pid in pids if is_running(pid)] == []
-    with running_service(tmp_path / "data", SMILEKEEPER_WORKERS="1") as second:
-        with client_of(second) as http:
-            after = http.get("/v1/surfaces/BTC").json()
-        assert after["version"] == before["version"]
-        assert after["slices"] == before["slices"]
+@dataclass(frozen=True)
+class Stopped:
+    """A service that was ended as Ctrl-C ends it, with a subscriber connected."""
+
+    data_dir: Path
+    surface: dict[str, Any]
+    processes: dict[int, str]
+    exit_code: int
+    stop_s: float
 
 
-def test_a_killed_supervisor_takes_everything_with_it(tmp_path):
-    with running_service(tmp_path / "data", SMILEKEEPER_WORKERS="1") as service:
-        pids = service.processes()
-        service.supervisor.kill()
-        service.supervisor.wait()
-        deadline = time.monotonic() + STOP_LIMIT_S
-        while any(is_running(pid) for pid in pids):
-            assert time.monotonic() < deadline, [line for pid, line in pids.items() if is_running(pid)]
-            time.sleep(0.02)
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory, recorded) -> Stopped:
+    data_dir = tmp_path_factory.mktemp("stopped") / "data"
+    with running_service(data_dir, **DURABLE) as service:
+        with client_of(service) as http:
+            surface = post(http, recorded[0], wait_ms=10_000)
+        with subscribed(service, "surface.*"):
+            processes = service.processes()
+            stop_s = service.stop(signal.SIGINT)
+    return Stopped(data_dir, surface, processes, service.supervisor.returncode, stop_s)
 
 
-def test_a_killed_store_is_started_again_with_what_it_knew(tmp_path, recorded):
-    settings = {"SMILEKEEPER_WORKERS": "1", "SMILEKEEPER_APPENDFSYNC": "always"}
-    with running_service(tmp_path / "data", **settings) as service, client_of(service) as http:
-        before = post(http, recorded[0], wait_ms=10_000)
-        (store,) = [pid for pid, line in service.processes().items() if "valkey-server" in line]
-        others = set(service.processes()) - {store}
-        os.kill(store, signal.SIGKILL)
-        deadline = time.monotonic() + ANSWER_LIMIT_S
+@pytest.fixture(scope="module")
+def restarted(stopped) -> Iterator[RunningService]:
+    with running_service(stopped.data_dir, **DURABLE) as service:
+        yield service
+
+
+def test_ctrl_c_ends_everything_in_time(stopped):
+    assert len(stopped.processes) == 4, stopped.processes
+    assert [pid for pid in stopped.processes if is_running(pid)] == []
+    assert stopped.exit_code == 0
+    assert stopped.stop_s < STOP_LIMIT_S
+
+
+def test_a_restart_keeps_everything(stopped, restarted):
+    with client_of(restarted) as http:
+        surface = http.get("/v1/surfaces/BTC").json()
+    assert surface["version"] == stopped.surface["version"]
+    assert surface["slices"] == stopped.surface["slices"]
+
+
+def test_a_killed_store_is_started_again_with_what_it_knew(stopped, restarted, recorded):
+    (store,) = [pid for pid, line in restarted.processes().items() if "valkey-server" in line]
+    others = set(restarted.processes()) - {store}
+    os.kill(store, signal.SIGKILL)
+    deadline = time.monotonic() + ANSWER_LIMIT_S
+    with client_of(restarted) as http:
         query = {"wait_ms": 10_000}
         while (answer := http.post("/v1/chains/deribit", content=recorded[1], params=query)).status_code == 503:
             assert "retry-after" in answer.headers
             assert time.monotonic() < deadline, "the store did not come back"
             time.sleep(0.05)
-        assert answer.json()["prev_version"] == before["version"]
-        assert others <= set(service.processes()), "only the store was restarted"
+    assert answer.json()["prev_version"] == stopped.surface["version"]
+    assert others <= set(restarted.processes()), "only the store was restarted"
+
+
+def test_a_killed_supervisor_takes_everything_with_it(restarted):
+    pids = restarted.processes()
+    restarted.supervisor.kill()
+    restarted.supervisor.wait()
+    deadline = time.monotonic() + STOP_LIMIT_S
+    while running := [line for pid, line in pids.items() if is_running(pid)]:
+        assert time.monotonic() < deadline, running
+        time.sleep(0.02)
