@@ -9,7 +9,8 @@ theta at-the-money total variance, theta_t linear in t, and c(theta) = 2 Phi(sqr
  - No calendar: C_2 >= C_1 and alpha falls from 1 to 0, so C_t rises with t at every k, and with it w.
  - At the money C_t = c(theta_t), so w(0, t) = theta_t is linear in t. (Gatheral and Jacquier 2014, lemma 5.1.)
 By parity the same mixture holds for puts; it is formed from the side that is out of the money, in logarithms, so that
-it exists however far out k lies.
+it exists however far out k lies. w is continuous in t at every k, but not uniformly: far out, where C_2 is many times
+C_1, a little of C_2 is most of the mixture and w leaves w_1 within a short time after T1.
 
 Before the first expiry w(k, t) = (t/T1) w_1(k). With c = t/T1, Durrleman's condition of c w is
 g_c = (1 - k w'/(2w))^2 - c w'^2/(4w) - c^2 w'^2/16 + c w''/2, concave in c, and g_0 is a square, g_1 >= 0; so g_c >= 0

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from numpy.polynomial import polynomial
@@ -75,6 +76,43 @@ def test_the_boundary_of_butterfly_freedom_is_resolved(case: dict[str, float], f
     sigma = case["sigma"] * factor
     curve = SviCurve(case["gamma"] * case["b"] * sigma, case["b"], case["rho"], case["mu"] * sigma, sigma)
     assert proven(curve) is free
+
+
+def exact_g(curve: SviCurve, k: float) -> mpmath.mpf:
+    a, b, rho, m, sigma = (mpmath.mpf(v) for v in (curve.a, curve.b, curve.rho, curve.m, curve.sigma))
+    y = mpmath.mpf(k) - m
+    root = mpmath.sqrt(y * y + sigma * sigma)
+    w, w1, w2 = a + b * (rho * y + root), b * (rho + y / root), b * sigma**2 / root**3
+    return (1 - k * w1 / (2 * w)) ** 2 - w1**2 / 4 * (1 / w + mpmath.mpf(1) / 4) + w2 / 2
+
+
+def test_what_is_proven_to_the_last_bit_holds_in_exact_arithmetic() -> None:
+    """Bisect the level a of random slices to the last double that is proven: its least g is positive in 50 digits."""
+    rng = np.random.default_rng(99)
+    resolved = []
+    for _ in range(25):
+        curve = random_svi(rng)
+        if curve.b * (1 + abs(curve.rho)) > 1.9:
+            continue
+        low, high = curve.a, curve.a + 4.0
+        while proven(replace(curve, a=low)):
+            low -= 0.3 * (low + curve.b * curve.sigma * np.sqrt(1 - curve.rho**2))
+        if not proven(replace(curve, a=high)):
+            continue
+        for _ in range(70):
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if proven(replace(curve, a=middle)) else (middle, high)
+        tight = replace(curve, a=high)
+        place = certify(slices_of(tight)).worst["butterfly"].k
+        if not np.isfinite(place):
+            continue
+        with mpmath.workdps(50):
+            around = place + 1e-6 * np.linspace(-1.0, 1.0, 41)
+            least = min(exact_g(tight, float(k)) for k in around)
+        assert least > 0
+        resolved.append(float(least))
+    assert len(resolved) > 8
+    assert np.median(resolved) < 1e-9
 
 
 def test_crossing_slices_fail() -> None:
