@@ -17,6 +17,7 @@ from app.api.live_surface import Freshness
 from app.api.observed import Observed
 from app.api.openapi import DESCRIPTION, openapi_document
 from app.api.operations import Live, Ready, operations_router
+from app.api.page import page_router
 from app.api.problem import install_handlers
 from app.api.services import ApiServices
 from app.api.stream import stream_router
@@ -75,6 +76,7 @@ def create_app(services: ApiServices) -> FastAPI:
         surfaces_router(context),
         evaluation_router(context),
         stream_router(context),
+        page_router(),
         operations_router(context, app),
     ):
         app.include_router(router)

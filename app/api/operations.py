@@ -1,4 +1,4 @@
-"""For machines and people that look after the service: health, metrics, documentation, the page."""
+"""For machines and people that look after the service: health, metrics, documentation."""
 
 import msgspec
 from fastapi import APIRouter, FastAPI
@@ -13,7 +13,6 @@ from app.api.fleet_status import fleet_status
 from app.api.openapi import LIVEZ, METRICS, READYZ
 from app.api.problem import NoSuchResource, NotReady
 from app.metrics.process import CONTENT_TYPE
-from app.web import index_page
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -78,9 +77,5 @@ def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
         if path is None:
             raise NoSuchResource(f"the documentation has no file {name!r}")
         return FileResponse(path)
-
-    @router.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return Response(index_page(), media_type="text/html; charset=utf-8")
 
     return router

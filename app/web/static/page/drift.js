@@ -1,0 +1,81 @@
+/** How the surface moves, and how well it fits, over time and since the surface before. */
+
+import { axis, colour, draw, drawNothing, faded, line, series } from "./chart.js";
+import { card, element, table } from "./element.js";
+import { change, duration, percent, points } from "./figures.js";
+import { known } from "./state.js";
+
+/** A change this large fills its cell with colour, in decimals of vol: one point. */
+const FULL_SHADE = 0.01;
+
+export function mount(root) {
+  const [atm, moved, error, inside] = ["atm", "moved", "error", "inside"].map(id =>
+    element("div", { class: "chart", id: `drift-${id}`, role: "img" }));
+  const nodes = element("div", { id: "drift-nodes" });
+  const note = element("p", { class: "note" });
+  root.append(
+    element("div", { class: "pair" },
+      card("ATM vol over time", "at fixed tenors, %", atm),
+      card("Drift", "root mean square change of vol from surface to surface, vol points", moved),
+      card("Fit error", "model vol against mid vol, vol points", error),
+      card("Inside the spread", "share of quotes whose model vol lies within bid and ask", inside)),
+    card("Since the surface before", "change of vol at fixed tenors and deltas, vol points", nodes), note);
+  return () => {
+    const { document, readings, historyError } = known();
+    const times = readings.map(each => each.asOf);
+    if (readings.length < 2) {
+      [atm, moved, error, inside].forEach(node => drawNothing(node, "One surface so far: a line needs two."));
+    } else {
+      const { tenor_days: tenors } = document.vol_grid;
+      chart(atm, tenors.map((days, i) => [`${days} d`, times, readings.map(each => each.atm[i]), i]), "ATM vol over time", " %");
+      chart(moved, [["drift", times, readings.map(each => each.drift), 0]], "Drift over time", "", true);
+      chart(error, [["rmse", times, readings.map(each => each.rmse), 0], ["largest", times, readings.map(each => each.maxError), 1]], "Fit error over time", "", true);
+      chart(inside, [["inside", times, readings.map(each => each.inside), 0]], "Share inside the spread over time", " %");
+    }
+    nodes.replaceChildren(nodeTable(document));
+    note.textContent = span(readings) + (historyError ? ` Older surfaces are missing: ${historyError}.` : "");
+  };
+}
+
+function chart(node, lines, label, suffix, fromZero = false) {
+  const traces = lines.map(([name, x, values, i]) => line(name, x, values.map(v => (v == null ? null : 100 * v)), series(i),
+    { hovertemplate: `%{y:.3f}${suffix}<br>%{x}<extra>${name}</extra>`,
+      ...(fromZero && lines.length === 1 ? { fill: "tozeroy", fillcolor: faded("--series-1", 0.15), line: { shape: "hvh" } } : {}) }));
+  node.setAttribute("aria-label", label);
+  draw(node, traces, {
+    xaxis: axis("market time, UTC", { type: "date" }), yaxis: axis("", { ticksuffix: suffix, rangemode: fromZero ? "tozero" : "normal" }),
+    showlegend: lines.length > 1,
+  }, `${known().document.underlying} ${label}`);
+}
+
+function nodeTable({ drift, vol_grid: grid }) {
+  if (drift.vol_rms == null) return element("p", { class: "note" }, "This is the first surface: there is none before it.");
+  const columns = [{ label: "tenor", words: true }, ...grid.delta.map(label => ({ label })), { label: "rms", title: "over the deltas" }];
+  const rows = grid.tenor_days.map(days => {
+    const changes = grid.delta.map(delta => drift.per_node.find(node => node.tenor_days === days && node.delta === delta)?.vol_change ?? null);
+    const found = changes.filter(each => each != null);
+    const rms = found.length ? Math.sqrt(found.reduce((sum, each) => sum + each ** 2, 0) / found.length) : null;
+    return [`${days} d`, ...changes.map(shaded), points(rms, 3)];
+  });
+  return element("div", {}, table("Change of vol since the surface before", columns, rows),
+    element("p", { class: "note" }, `Over all nodes ${points(drift.vol_rms, 3)} points. ${drift.per_tenor.map(each => `${each.tenor} ${points(each.vol_rms, 3)}`).join(", ")}.`));
+}
+
+/** The number carries its sign and an arrow; the shade only helps to find the large ones. */
+function shaded(value) {
+  if (value == null) return "–";
+  const text = change(value, 3);
+  const arrow = text.startsWith("+") ? "↑ " : Number(text) === 0 ? "" : "↓ ";
+  const cell = element("span", { class: "shade" }, arrow + text);
+  const strength = Math.min(1, Math.abs(value) / FULL_SHADE);
+  cell.style.backgroundColor = value === 0 ? "transparent" : faded(value > 0 ? "--series-2" : "--series-1", 0.5 * strength);
+  cell.style.color = colour("--ink");
+  return cell;
+}
+
+function span(readings) {
+  if (readings.length < 2) return "";
+  const length = Date.parse(readings.at(-1).asOf) - Date.parse(readings[0].asOf);
+  const worst = Math.min(...readings.map(each => each.inside));
+  return `${readings.length} surfaces over ${duration(length)} of market time; inside the spread at worst ${percent(worst, 1)}.`;
+}

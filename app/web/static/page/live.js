@@ -1,0 +1,175 @@
+/** Keeps the state fresh: the stream for surfaces, polls for the list and the machine's health. */
+
+import { curvesOf } from "./curves.js";
+import { parseExposition } from "./exposition.js";
+import { merged, readingOf } from "./readings.js";
+import * as service from "./service.js";
+import { changed, known, record, remember, state, ticked } from "./state.js";
+import { Stream } from "./stream.js";
+
+const LIST_EVERY_MS = 5000;
+const HEALTH_EVERY_MS = 5000;
+/** Surfaces asked for at first: some minutes to hours of market, a megabyte at most. */
+const HISTORY = 60;
+/** Up to so many underlyings all are followed; with more only the one that is looked at. */
+const FOLLOWED = 8;
+const PREFIX = "surface.";
+
+let stream;
+const evaluating = new Set();
+
+export function start() {
+  stream = new Stream({ channels, resume, onSurface, onState });
+  stream.connect();
+  // A page the browser keeps for "back" would go on listening unseen.
+  addEventListener("pagehide", () => stream.close());
+  addEventListener("pageshow", event => event.persisted && reconnect());
+  every(LIST_EVERY_MS, refreshList);
+  every(HEALTH_EVERY_MS, refreshHealth);
+}
+
+export function reconnect() {
+  stream.connect();
+  refreshList();
+}
+
+/** Look at `underlying`. */
+export function choose(underlying) {
+  state.underlying = underlying;
+  remember();
+  stream?.refreshSubscription();
+  attend(underlying);
+  changed();
+}
+
+function channels() {
+  const many = (state.summaries?.length ?? 0) > FOLLOWED;
+  return many ? [PREFIX + state.underlying] : [`${PREFIX}*`];
+}
+
+/** The versions to go on from, of what these channels cover. */
+function resume(wanted) {
+  const seen = [...state.surfaces].filter(([, about]) => about.document);
+  const versions = seen.map(([underlying, about]) => [PREFIX + underlying, about.document.version]);
+  return Object.fromEntries(versions.filter(([channel]) => wanted.includes(`${PREFIX}*`) || wanted.includes(channel)));
+}
+
+function onState(connection) {
+  state.connection = connection;
+  changed();
+}
+
+function onSurface({ data, type, conflated, prev_version: before, reset }) {
+  const about = record(data.underlying);
+  if (about.document && newer(about.document.version, data.version)) return;
+  if (about.document && type === "update") {
+    about.updates += 1;
+    about.missed += conflated;
+    if (conflated === 0 && about.document.version !== before) about.gaps += 1;
+  }
+  if (reset && about.document) about.gaps += 1;
+  about.document = data;
+  about.receivedAt = Date.now();
+  about.readings = merged(about.readings, [readingOf(data)]);
+  if (state.underlying == null) choose(data.underlying);
+  else if (state.underlying === data.underlying) attend(data.underlying);
+  if (!state.summaries?.some(each => each.underlying === data.underlying)) refreshList();
+  changed();
+}
+
+/** Get what is drawn about an underlying beyond its document. */
+function attend(underlying) {
+  const about = record(underlying);
+  if (!about.document) return;
+  if (!about.historyLoaded) loadHistory(underlying, about);
+  if (about.curves?.version !== about.document.version) renewCurves(underlying, about);
+}
+
+async function renewCurves(underlying, about) {
+  if (evaluating.has(underlying)) return;
+  evaluating.add(underlying);
+  const { document } = about;
+  try {
+    await renewQuotes(underlying, about);
+    const curves = await curvesOf(document, slice => reachOf(slice, about.quotes));
+    // The service answers from its newest surface, which may be newer than the one asked about.
+    if (about.curves && about.curves.version !== curves.version) about.previousCurves = about.curves;
+    about.curves = curves;
+    about.curveError = null;
+  } catch (error) {
+    if (!(error instanceof service.Refused)) throw error;
+    about.curveError = error.message;
+  } finally {
+    evaluating.delete(underlying);
+    changed();
+  }
+  if (about.document !== document && state.underlying === underlying) attend(underlying);
+}
+
+async function renewQuotes(underlying, about) {
+  try {
+    about.quotes = await service.quotes(underlying);
+    about.quoteNote = about.quotes ? null : "Bid and ask marks: this service does not publish its quotes; the quote with the largest error is marked.";
+  } catch (error) {
+    if (!(error instanceof service.Refused)) throw error;
+    about.quotes = null;
+    about.quoteNote = `Bid and ask marks are missing: ${error.message}.`;
+  }
+}
+
+/** Strikes a smile must reach: those of the quotes it was fitted to, as far as they are known. */
+function reachOf(slice, quotes) {
+  const marks = quotes?.slices?.find(each => each.expiry === slice.expiry);
+  const used = marks ? marks.strike.filter((_, i) => marks.used[i]) : [];
+  return slice.fit?.worst ? [...used, slice.fit.worst.strike] : used;
+}
+
+async function loadHistory(underlying, about) {
+  about.historyLoaded = true;
+  try {
+    about.readings = merged((await service.history(underlying, HISTORY)).map(readingOf), about.readings);
+    about.historyError = null;
+  } catch (error) {
+    if (!(error instanceof service.Refused)) throw error;
+    about.historyLoaded = false;
+    about.historyError = error.message;
+  }
+  changed();
+}
+
+async function refreshList() {
+  try {
+    state.summaries = await service.summaries();
+    state.listError = null;
+    const names = state.summaries.map(each => each.underlying);
+    if (names.length && !names.includes(state.underlying) && !known()?.document) choose(names[0]);
+    stream.refreshSubscription();
+  } catch (error) {
+    if (!(error instanceof service.Refused)) throw error;
+    state.listError = error.message;
+  }
+  ticked();
+}
+
+async function refreshHealth() {
+  try {
+    state.fleet = { samples: parseExposition(await service.exposition()), at: Date.now() };
+    state.fleetError = null;
+  } catch (error) {
+    if (!(error instanceof service.Refused)) throw error;
+    state.fleetError = error.message;
+  }
+  if (state.view === "health") changed();
+}
+
+/** Do it now and then again and again, but not while nobody looks and not while the service is away. */
+function every(interval, task) {
+  task();
+  setInterval(() => {
+    if (!document.hidden && state.connection.phase !== "away") task();
+  }, interval);
+}
+
+function newer(a, b) {
+  return a.length > b.length || (a.length === b.length && a > b);
+}

@@ -1,0 +1,74 @@
+/** The service's HTTP side. Every failure is a Refused that says, in the service's own words, what is wrong. */
+
+const TIMEOUT_MS = 10000;
+
+/** `status` is the HTTP status, 0 where no answer came. */
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export async function summaries() {
+  return (await json("/v1/surfaces")).surfaces;
+}
+
+/** Kept surfaces, newest first. */
+export async function history(underlying, limit) {
+  return (await json(`${path(underlying)}/history?limit=${limit}`)).surfaces;
+}
+
+/** Columns in, columns out. */
+export function evaluate(underlying, columns) {
+  return json(`${path(underlying)}/evaluate`,
+    { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(columns) });
+}
+
+export async function exposition() {
+  return (await answer("/metrics")).text();
+}
+
+/** Return the quotes behind the newest surface, or null where this service publishes none. */
+export async function quotes(underlying) {
+  publishesQuotes ??= json("/openapi.json").then(document => QUOTES_PATH in document.paths);
+  if (!await publishesQuotes) return null;
+  try {
+    return await json(`${path(underlying)}/quotes`);
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return null;
+    throw error;
+  }
+}
+
+const QUOTES_PATH = "/v1/surfaces/{underlying}/quotes";
+let publishesQuotes;
+
+function path(underlying) {
+  return `/v1/surfaces/${encodeURIComponent(underlying)}`;
+}
+
+async function json(url, options) {
+  return (await answer(url, options)).json();
+}
+
+async function answer(url, options = {}) {
+  let response;
+  try {
+    response = await fetch(url, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch (error) {
+    const late = error.name === "TimeoutError";
+    throw new Refused(0, late ? `no answer within ${TIMEOUT_MS / 1000} s` : "the service cannot be reached");
+  }
+  if (!response.ok) throw new Refused(response.status, await problem(response));
+  return response;
+}
+
+async function problem(response) {
+  const text = await response.text();
+  try {
+    return JSON.parse(text).detail ?? text;
+  } catch {
+    return text || response.statusText;
+  }
+}
