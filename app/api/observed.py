@@ -1,4 +1,4 @@
-"""Around every request: its duration by route, and the headers every answer carries."""
+"""Around every request: a limit on how many run at once, its duration by route, and the headers of every answer."""
 
 import time
 from typing import Any, Final
@@ -6,10 +6,17 @@ from typing import Any, Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.problem import Overloaded, problem_response
 from app.metrics import ServiceMetrics
 
 UNMATCHED: Final = "unmatched"
 """The route of a request that fits none: paths are no labels, a client can make up any."""
+
+MAX_IN_FLIGHT: Final = 1_000
+"""Requests served at once. Waits for a fit are most of them; the store answers a few dozen at a time."""
+
+ALWAYS_ANSWERED: Final = frozenset({"/livez", "/metrics"})
+"""An overloaded process is alive, and must be seen to be overloaded."""
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -20,6 +27,7 @@ class Observed:
     def __init__(self, app: ASGIApp, *, metrics: ServiceMetrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and observe the answer; a failure counts as the 500 it becomes outside."""
@@ -36,9 +44,15 @@ class Observed:
                 MutableHeaders(scope=message)["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
+        self._in_flight += 1
         try:
-            await self._app(scope, receive, send_with_headers)
+            if self._in_flight > MAX_IN_FLIGHT and scope["path"] not in ALWAYS_ANSWERED:
+                overloaded = Overloaded(f"{self._in_flight} requests at once: at most {MAX_IN_FLIGHT} are served")
+                await problem_response(overloaded)(scope, receive, send_with_headers)
+            else:
+                await self._app(scope, receive, send_with_headers)
         finally:
+            self._in_flight -= 1
             method = scope["method"] if scope["method"] in METHODS else "OTHER"
             self._metrics.observe_request(method, _template(scope), status, time.perf_counter() - started_s)
 

@@ -45,6 +45,10 @@ class NotReady(RuntimeError):
     """The service runs, and cannot do its work yet or any more."""
 
 
+class Overloaded(RuntimeError):
+    """More requests at once than are served; nothing was done."""
+
+
 class NotAuthenticated(PermissionError):
     """A caller nobody knows."""
 
@@ -82,6 +86,7 @@ ROWS: Final[Mapping[type[Exception], Row]] = {
     UnsupportedBody: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-body", "Unsupported body"),
     NotAuthenticated: Row(HTTPStatus.UNAUTHORIZED, "not-authenticated", "Not authenticated"),
     NotAllowed: Row(HTTPStatus.FORBIDDEN, "not-allowed", "Not allowed"),
+    Overloaded: Row(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
     NotReady: Row(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
     StoreUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "Store unavailable"),
     CorruptPayload: Row(HTTPStatus.SERVICE_UNAVAILABLE, "corrupt-payload", "Stored payload quarantined"),

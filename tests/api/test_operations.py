@@ -91,3 +91,17 @@ async def test_the_page_links_what_exists(client: httpx.AsyncClient) -> None:
 async def test_nothing_is_shared_with_other_origins(client: httpx.AsyncClient) -> None:
     answer = await client.get("/v1/surfaces", headers={"origin": "https://elsewhere.example"})
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_too_many_requests_at_once_are_told_to_come_back(
+    client: httpx.AsyncClient, services: ApiServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.observed.MAX_IN_FLIGHT", 2)
+    example = services.venues["native"].example
+    waiting = [asyncio.create_task(client.post("/v1/chains/native?wait_ms=300", content=example)) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    assert (await client.get("/livez")).status_code == 200
+    refused = await client.get("/v1/surfaces")
+    assert (refused.status_code, refused.headers["retry-after"], refused.json()["title"]) == (503, "1", "Overloaded")
+    assert sorted([(await each).status_code for each in waiting])[-1] == 503
+    assert (await client.get("/v1/surfaces")).status_code == 200

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -172,3 +173,33 @@ async def test_a_burst_is_heard_whole_or_counted(serving: Serving, valkey: RealS
                 assert (await post(client, NOW_MS + n)).status_code == 202
                 await asyncio.to_thread(worker.fit_one)
             assert await asyncio.gather(*accounting) == [surfaces, surfaces]
+
+
+async def test_a_frozen_store_is_answered_for_in_time(serving: Serving, valkey: RealServer) -> None:  # noqa: F811
+    async with (
+        working(valkey.url) as worker,
+        serving() as address,
+        httpx.AsyncClient(base_url=f"http://{address}") as client,
+    ):
+        await loaded(client)
+        assert (await post(client, NOW_MS)).status_code == 202
+        await asyncio.to_thread(worker.fit_one)
+        async with asyncio.timeout(5):
+            while (await client.get("/v1/surfaces/BTC")).headers.get("etag") is None:
+                await asyncio.sleep(0.01)
+        valkey.freeze()
+        try:
+            for _ in range(3):
+                started = time.monotonic()
+                refused = await post(client, NOW_MS + 1)
+                assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+                assert time.monotonic() - started < 1.5
+            started = time.monotonic()
+            assert (await client.get("/v1/surfaces/BTC")).status_code == 200
+            assert time.monotonic() - started < 0.2
+            assert (await client.get("/readyz")).status_code == 503
+        finally:
+            valkey.thaw()
+        await loaded(client)
+        answer = await post(client, NOW_MS + 1)
+        assert answer.json()["status"] in ("queued", "duplicate"), "a refused chain has no double effect"
