@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from itertools import accumulate
-from typing import Any
 
 from app.service.ports import FleetStatus, SubmitOutcome, UnderlyingCounts
 from app.store.keys import HISTOGRAM_BOUNDS_S, HISTOGRAMS, Keys, histogram_bounds_us
@@ -34,23 +33,22 @@ class RedisFleet:
                 ("XLEN", keys.dead(shard)),
             )
         ]
-        *answers, workers, clock, memory = await self._link.run_all(
-            [*per_shard, ("HGETALL", keys.workers()), ("TIME",), ("INFO", "memory")]
+        *answers, workers, memory = await self._link.run_all(
+            [*per_shard, ("HGETALL", keys.workers()), ("INFO", "memory")]
         )
-        now_ms = clock[0] * 1_000 + clock[1] // 1_000
         names = sorted(name.decode() for members in answers[0::4] for name in members)
-        states = dict(
-            zip(names, await self._link.run_all([("HGETALL", keys.state(name)) for name in names]), strict=True)
-        )
+        *hashes, clock = await self._link.run_all([*[("HGETALL", keys.state(name)) for name in names], ("TIME",)])
+        states = dict(zip(names, hashes, strict=True))
+        now_ms = clock[0] * 1_000 + clock[1] // 1_000
         counters = answers[2::4]
         alive = [fields for fields in map(_worker, workers.values()) if fields[0] > now_ms]
+        waited_s: dict[str, list[float]] = {str(shard): [] for shard in shards}
+        for name, state in states.items():
+            if state.get(b"state") == b"queued":
+                waited_s[str(keys.shard_of(name))].append((now_ms - int(state[b"queued_ms"])) / 1e3)
         return FleetStatus(
-            queue_depth=self._by_shard(states, lambda waiting: float(len(waiting)), int),
-            queue_oldest_age_s=self._by_shard(
-                states,
-                lambda waiting: max(((now_ms - int(state[b"queued_ms"])) / 1e3 for state in waiting), default=0.0),
-                float,
-            ),
+            queue_depth={shard: len(each) for shard, each in waited_s.items()},
+            queue_oldest_age_s={shard: max(each, default=0.0) for shard, each in waited_s.items()},
             workers_alive=len(alive),
             warm_workers=sum(warm for _, warm in alive),
             underlyings=tuple(_counts(name, state) for name, state in states.items()),
@@ -60,13 +58,6 @@ class RedisFleet:
             quarantined=_summed(counters, b"quarantined:"),
             dead_letters=sum(answers[3::4]),
         )
-
-    def _by_shard(self, states: Mapping[str, Fields], measure: Any, number: type) -> dict[str, Any]:
-        waiting: dict[int, list[Fields]] = {shard: [] for shard in self._keys.shards}
-        for name, state in states.items():
-            if state.get(b"state") == b"queued":
-                waiting[self._keys.shard_of(name)].append(state)
-        return {str(shard): number(measure(found)) for shard, found in waiting.items()}
 
 
 def _counts(underlying: str, state: Fields) -> UnderlyingCounts:

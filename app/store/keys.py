@@ -40,19 +40,23 @@ ingest         idle -> queued         received
                running -> dirty       received                                            (deferred)
                dirty -> dirty         received, superseded                                (coalesced)
                none                   received, duplicate or stale: not after the newest chain received
+               queued -> queued       received, superseded: a damaged log had lost the token   (queued)
 claim          queued -> running      new fence, attempts + 1
                running -> running     the lease ran out: reclaimed, and superseded if dirty
                running -> idle        too many attempts: failed, dead_lettered
 settle         running -> idle        fitted or failed; publishes, or keeps a surface of a newer chain
                dirty -> queued        the same, and a new token
                none                   fenced: the fence is no longer the underlying's
-hand_back      running -> queued      attempts - 1
+hand_back      running -> queued      attempts - 1: the fit was not finished
                dirty -> queued        superseded
 revive         idle -> queued         received: a dead letter that is still the newest chain
 =============  =====================  =================================================================================
 
 Hence received = fitted + failed + superseded + stale + duplicate + pending, for every underlying, at every instant: a
 server runs a script as a whole or not at all, and logs it so.
+
+A token is held through the consumer group: extend renews the lease by resetting the token's idle time, and whoever
+finds a token idle for longer than a lease takes it over. claim refuses a consumer that no longer holds the token.
 
 Order. Chains are ordered by (as_of, sequence), written as one string of fixed width (:func:`chain_order`), because a
 script's numbers are doubles and would call two nearby nanosecond sequences equal.
