@@ -105,3 +105,17 @@ async def test_too_many_requests_at_once_are_told_to_come_back(
     assert (refused.status_code, refused.headers["retry-after"], refused.json()["title"]) == (503, "1", "Overloaded")
     assert sorted([(await each).status_code for each in waiting])[-1] == 503
     assert (await client.get("/v1/surfaces")).status_code == 200
+
+
+async def test_routes_are_counted_by_template(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    store.publish()
+    for path in ("/v1/surfaces/BTC", "/v1/surfaces/ETH", "/made/up/1", "/made/up/2"):
+        await client.get(path)
+    await client.request("BREW", "/v1/surfaces")
+    counted = re.findall(r"request_duration_seconds_count\{(.*?)\} (\S+)", (await client.get("/metrics")).text)
+    assert dict(counted) == {
+        'method="GET",route="/v1/surfaces/{underlying}",status="200"': "1.0",
+        'method="GET",route="/v1/surfaces/{underlying}",status="404"': "1.0",
+        'method="GET",route="unmatched",status="404"': "2.0",
+        'method="OTHER",route="/v1/surfaces",status="405"': "1.0",
+    }
