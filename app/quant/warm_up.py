@@ -9,16 +9,17 @@ from app.quant.black import black_greeks, black_price
 from app.quant.calibration import calibrate_surface
 from app.quant.chain import ExpiryQuotes, OptionChain, Premium, TradingRules
 from app.quant.models import DEFAULT_MODEL, MODELS
+from app.quant.models.svi_curve import SplineResidual, SviCurve
+from app.quant.rate_curve import rate_curve
 from app.quant.smile import read_smiles
-from app.quant.year_fraction import MS_PER_DAY, year_fraction
+from app.quant.surface import SurfaceSlice, VolSurface
+from app.quant.year_fraction import MS_PER_DAY, MS_PER_YEAR, year_fraction
 
 _AS_OF_MS: Final = 1_700_000_000_000
 _FORWARD: Final = 100.0
 _DAYS: Final = (2, 9, 30, 90)
 _STRIKES: Final = np.linspace(60.0, 160.0, 21)
 _TICK: Final = 0.0001
-_QUERY_MODEL: Final = "essvi"
-"""Needs no kernel of its own, so that a process that only answers queries loads none of the fitters'."""
 
 
 def warm_up_stages() -> Iterator[tuple[str, Callable[[], None]]]:
@@ -35,8 +36,8 @@ def warm_up_stages() -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def warm_up_queries() -> None:
-    """Run what answers queries: vols on, between and beyond expiries, strikes by delta, greeks, a rebuilt curve."""
-    surface = calibrate_surface(known_chain(), model=_QUERY_MODEL).surface
+    """Run what answers queries: vols on, between and beyond expiries, strikes by delta, greeks."""
+    surface = _known_surface()
     first, last = surface.maturities[0], surface.maturities[-1]
     for t in (first, 0.5 * first, 0.5 * (first + last), 1.5 * last):
         strikes = surface.strikes_at_delta(np.array([-0.25, 0.25]), t, [False, True])
@@ -62,6 +63,26 @@ def known_chain() -> OptionChain:
         expiries=tuple(_expiry(days) for days in _DAYS),
         rules=TradingRules(tick=_TICK),
     )
+
+
+def _known_surface() -> VolSurface:
+    """Return two slices with a residual: fitted by nobody, so that answering queries compiles no fitter."""
+    t = np.array([0.1, 0.5])
+    residual = SplineResidual(scale=0.1, spacing=0.5, first=-2, coefficients=(0.001,) * 5)
+    slices = tuple(
+        SurfaceSlice(
+            expiry_ms=_AS_OF_MS + round(years * MS_PER_YEAR),
+            t=years,
+            forward=_FORWARD,
+            forward_sd=0.01,
+            discount_factor=1.0,
+            curve=SviCurve(a=0.1 * years, b=0.2 * years, rho=-0.2, m=0.0, sigma=0.5, spline=residual),
+        )
+        for years in t.tolist()
+    )
+    sd = np.full(t.shape, 0.01)
+    rates = rate_curve(t, np.full(t.shape, _FORWARD), sd, np.ones(t.shape))
+    return VolSurface("WARM-UP", _AS_OF_MS, DEFAULT_MODEL, slices, rates)
 
 
 def _expiry(days: int) -> ExpiryQuotes:
