@@ -1,5 +1,6 @@
 # make run    everything on this machine, at http://127.0.0.1:8000 (DEMO=0: without the recorded market)
 # make test   every check and every test
+# make faults only the tests that kill, freeze and starve real processes
 # make bench  the figures of this machine, also as bench.json
 # Needs Python 3.11 or newer with pip. Everything it makes is in .venv, data and caches.
 
@@ -8,10 +9,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 KERNEL_SOURCES := $(shell find app/quant -name '*.py')
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint faults bench clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 run: $(VENV)/.kernels
 	@$(PY) -m app run
@@ -24,6 +25,9 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+faults: $(VENV)/.dev $(VENV)/.kernels
+	$(PY) -m pytest tests/faults tests/e2e
 
 bench: $(VENV)/.dev $(VENV)/.kernels
 	$(PY) -m tests.bench

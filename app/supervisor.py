@@ -6,7 +6,6 @@ Children die with this process even when it is killed outright.
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import random
@@ -16,6 +15,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from app.store.embedded import end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,6 @@ SLOW_START_S: Final = 15.0
 """After this long without an answer to "ready?", and again each time, say that we still wait."""
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PR_SET_PDEATHSIG: Final = 1
-"""From linux/prctl.h."""
 
 
 class Server(Protocol):
@@ -168,7 +167,7 @@ class Supervisor:
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
             process_group=0,  # Ctrl-C in a terminal reaches the supervisor alone, which then ends the rest in order
-            preexec_fn=_die_with_parent_hook(),
+            preexec_fn=end_with_parent(signal.SIGKILL),
         )
 
     async def _keep_server(self, server: Server) -> None:
@@ -208,17 +207,3 @@ def _signal_group(child: asyncio.subprocess.Process, number: signal.Signals) -> 
 
 def _ending(exit_code: int) -> str:
     return f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"code {exit_code}"
-
-
-def _die_with_parent_hook() -> Callable[[], None] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    return die_with_parent

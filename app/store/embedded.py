@@ -124,7 +124,7 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the parent, which stops the server last
             pass_fds=[self._lock.fileno()] if self._lock else [],  # the folder is ours until the server too is gone
-            preexec_fn=_end_with_parent_hook(),  # noqa: PLW1509  one system call, prepared before the fork
+            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509  one system call, prepared before the fork
         )
         self._wait_until_it_answers(self.process)
 
@@ -255,15 +255,19 @@ def _recent_enough(program: Path) -> Path:
     return program
 
 
-def _end_with_parent_hook() -> Callable[[], None] | None:
+def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """Return what a child calls before exec to get ``number`` when the thread that started it ends, however it ends.
+
+    None where the system has no such promise (it is Linux's).
+    """
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
-    def end_with_parent() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    def before_exec() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
 
-    return end_with_parent
+    return before_exec
