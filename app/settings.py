@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 from urllib.parse import urlsplit
@@ -121,10 +122,15 @@ def _parse_program(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def _parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
+
+
 _SWITCH: Final = Rule("1 or 0 (also true, false, yes, no, on, off)", _parse_switch)
 _REDIS_URL: Final = Rule("empty, or a redis://, rediss:// or unix:// URL", _parse_redis_url)
 _WORKERS: Final = Rule("empty (cores - 1, at least 1), or a whole number from 1 to 256", _parse_workers)
 _PROGRAM: Final = Rule("empty, or the path of an executable file", _parse_program)
+_NETWORKS: Final = Rule("empty, or networks such as 10.0.0.0/8, separated by commas", _parse_networks)
 _FOLDER: Final = Rule("a folder's path", Path)
 _FSYNC: Final = _one_of("always", "everysec")
 _LEVEL: Final = _one_of("debug", "info", "warning", "error")
@@ -147,6 +153,12 @@ class Settings:
     ]
     host: Annotated[str, Setting("SMILEKEEPER_HOST", "127.0.0.1", _HOST, "address the API listens on")]
     port: Annotated[int, Setting("SMILEKEEPER_PORT", "8000", _whole(1, 65535), "port the API listens on")]
+    trusted_networks: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        Setting(
+            "SMILEKEEPER_TRUSTED_NETWORKS", "", _NETWORKS, "whose callers may do everything, as this machine's may"
+        ),
+    ]
     workers: Annotated[int, Setting("SMILEKEEPER_WORKERS", "", _WORKERS, "calibrating processes")]
     model: Annotated[
         str | None, Setting("SMILEKEEPER_MODEL", "", _MODEL, "surface model to fit; empty: the default one")

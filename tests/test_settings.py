@@ -121,3 +121,9 @@ def test_numeric_threads_are_one_unless_said_otherwise(monkeypatch):
     use_one_numeric_thread()
     seen = environment_of_children()
     assert (seen["OMP_NUM_THREADS"], seen["OPENBLAS_NUM_THREADS"]) == ("4", "1")
+
+
+def test_trusted_networks_are_networks():
+    networks = load({"SMILEKEEPER_TRUSTED_NETWORKS": "10.0.0.0/8, fd00::/8"}).trusted_networks
+    assert [str(each) for each in networks] == ["10.0.0.0/8", "fd00::/8"]
+    assert problems_of(SMILEKEEPER_TRUSTED_NETWORKS="10.0.0.1/8")[0].startswith("SMILEKEEPER_TRUSTED_NETWORKS=")

@@ -1,7 +1,7 @@
-"""Who may do what. Callers on this machine may do everything; whoever else comes needs a key."""
+"""Who may do what. Callers on this machine and on trusted networks may do everything; others need a key."""
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 
 from starlette.requests import HTTPConnection
@@ -17,9 +17,18 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-def loopback_scopes(connection: HTTPConnection) -> frozenset[Scope]:
-    """Return every scope for a caller on a loopback address, none for others."""
-    return frozenset(Scope) if connection.client and _is_loopback(connection.client.host) else frozenset()
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+ScopesOf = Callable[[HTTPConnection], frozenset[Scope]]
+
+
+def scopes_by_address(trusted: Sequence[Network] = ()) -> ScopesOf:
+    """Return a function that gives every scope to callers on a loopback or ``trusted`` address, none to others."""
+
+    def scopes_of(connection: HTTPConnection) -> frozenset[Scope]:
+        known = connection.client is not None and _is_trusted(connection.client.host, trusted)
+        return frozenset(Scope) if known else frozenset()
+
+    return scopes_of
 
 
 def check_scope(scopes: frozenset[Scope], needed: Scope) -> None:
@@ -30,9 +39,7 @@ def check_scope(scopes: frozenset[Scope], needed: Scope) -> None:
         raise NotAllowed(f"this needs the scope {needed}; the caller has {', '.join(sorted(scopes))}")
 
 
-def requires(
-    needed: Scope, scopes_of: Callable[[HTTPConnection], frozenset[Scope]]
-) -> Callable[[HTTPConnection], Awaitable[None]]:
+def requires(needed: Scope, scopes_of: ScopesOf) -> Callable[[HTTPConnection], Awaitable[None]]:
     """Return a dependency that refuses requests of callers without ``needed``."""
 
     async def check(connection: HTTPConnection) -> None:
@@ -41,8 +48,9 @@ def requires(
     return check
 
 
-def _is_loopback(host: str) -> bool:
+def _is_trusted(host: str, trusted: Sequence[Network]) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:  # a Unix socket or a test client: no address
         return False
+    return address.is_loopback or any(address in network for network in trusted)

@@ -3,9 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from starlette.requests import HTTPConnection
-
-from app.api.access import Scope, loopback_scopes
+from app.api.access import ScopesOf, scopes_by_address
 from app.quant.chain import OptionChain
 from app.service.ports import ChainIntake, Fleet, SurfaceReader, UpdateFeed
 from app.venues.venue import Venue
@@ -47,6 +45,6 @@ class ApiServices:
     encode_chain: Callable[[OptionChain], bytes]
     clock: Callable[[], int]
     limits: ApiLimits = field(default_factory=ApiLimits)
-    scopes_of: Callable[[HTTPConnection], frozenset[Scope]] = loopback_scopes
+    scopes_of: ScopesOf = field(default_factory=scopes_by_address)
     close: Callable[[], Awaitable[None]] = _nothing_to_close
     version: str = "0.1.0"

@@ -6,6 +6,7 @@ import sys
 import time
 
 from app import logs
+from app.api.access import scopes_by_address
 from app.api.app import create_app
 from app.api.server import serve
 from app.api.services import ApiLimits, ApiServices
@@ -56,5 +57,6 @@ def _services(settings: Settings) -> ApiServices:
             stale_after_s=settings.stale_after_s,
             history_limit=settings.history_limit,
         ),
+        scopes_of=scopes_by_address(settings.trusted_networks),
         close=store.close,
     )

@@ -1,16 +1,22 @@
 """What a worker does with a claimed chain: decode, calibrate, publish or say why not."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus, calibrate_surface
 from app.quant.chain import OptionChain
+from app.quant.errors import QuantError
 from app.quant.models.base import FitOptions, FitStatus
 from app.quant.surface import VolSurface
 from app.service.document import decode_document, encode_document
 from app.service.evaluate import surface_of
 from app.service.ports import Claim, CorruptPayload
 from app.service.publish import document_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,17 @@ def recalibrate(
 
 
 def _previous_surface(claim: Claim) -> VolSurface | None:
-    return surface_of(decode_document(claim.previous.document)) if claim.previous else None
+    if claim.previous is None:
+        return None
+    try:
+        return surface_of(decode_document(claim.previous.document))
+    except (msgspec.DecodeError, QuantError, KeyError) as unreadable:
+        # Written by other code than this one: a cold fit replaces it.
+        log.warning(
+            "previous_surface_unreadable",
+            extra={"underlying": claim.underlying, "version": claim.previous.version, "reason": str(unreadable)},
+        )
+        return None
 
 
 def _outcome(fit: SurfaceFit) -> str:
