@@ -21,10 +21,10 @@ from app.quant.models.surface_sqp import SqpControls, SqpOutcome, solve_surface
 
 SCALE: Final = 0.7
 """Where the knots turn from linear to logarithmic, in units of sqrt(w(0))."""
-SPACING: Final = 0.45
-"""Knot distance in asinh(k / scale): about 0.3 standard deviations at the money."""
-RIDGE_WEIGHT: Final = 0.005
-SMOOTHNESS_WEIGHT: Final = 0.05
+SPACING: Final = 0.3
+"""Knot distance in asinh(k / scale): about 0.2 standard deviations at the money."""
+RIDGE_WEIGHT: Final = 0.001
+SMOOTHNESS_WEIGHT: Final = 0.005
 """Price of squared coefficients and of their squared second differences, in squared vol points at the money."""
 TOLERANCE: Final = 1e-4
 
@@ -62,14 +62,8 @@ def carried_coefficients(knots: FloatArray, old_knots: FloatArray, old: FloatArr
     return carried
 
 
-def fit_residual(
-    problem: SurfaceProblem, svi: FloatArray, knots: FloatArray, start: FloatArray, max_iterations: int
-) -> ResidualFit:
-    """Fit coefficients to ``problem``'s quotes with ``svi`` (n, 5), free of arbitrage itself, held fixed.
-
-    An infeasible ``start`` is followed by a fit from zero; where that is not feasible either, the residual is zero.
-    """
-    n = svi.shape[0]
+def residual_problem(problem: SurfaceProblem, svi: FloatArray, knots: FloatArray) -> SurfaceProblem:
+    """Return the SVI stage's ``problem`` with the residual's splines at the quotes and its regularisation."""
     problem = problem._replace(
         slices=problem.slices.copy(),
         knots=knots,
@@ -80,6 +74,18 @@ def fit_residual(
     problem.slices[:, RIDGE] = RIDGE_WEIGHT * money
     problem.slices[:, SMOOTHNESS] = SMOOTHNESS_WEIGHT * money
     tabulate_quotes(problem.offsets, problem.quotes[0], knots, problem.basis, problem.first)
+    return problem
+
+
+def fit_residual(
+    problem: SurfaceProblem, svi: FloatArray, knots: FloatArray, start: FloatArray, max_iterations: int
+) -> ResidualFit:
+    """Fit coefficients to ``problem``'s quotes with ``svi`` (n, 5), free of arbitrage itself, held fixed.
+
+    An infeasible ``start`` is followed by a fit from zero; where that is not feasible either, the residual is zero.
+    """
+    n = svi.shape[0]
+    problem = residual_problem(problem, svi, knots)
     scan = empty_scan(n, RESIDUAL_STAGE)
     tabulate_scan(svi, knots, scan)
     rows = empty_rows(n)

@@ -25,7 +25,7 @@ PSEUDO_QUOTES: Final = 13
 """Pseudo quotes a slice."""
 REACH: Final = 1.15
 """Their range in units of the quoted one."""
-UNIT: Final = 2.0
+UNIT: Final = 1.5
 """Weight of a prior of strength 1 in units of the quotes': at the default strength a quiet market's jitter halves."""
 HUBER_PASSES: Final = 3
 HUBER_CUT: Final = 1.345
