@@ -1,7 +1,7 @@
 """A chain becomes a surface: read smiles, fit, certify, report. The one pure call a worker makes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -18,6 +18,7 @@ from app.quant.rate_curve import RateCurve
 from app.quant.report import FitReport, report_fit
 from app.quant.smile import ChainSmiles, ExcludedExpiry, ExpiryStatus, Smile, read_smiles
 from app.quant.surface import SurfaceSlice, VolSurface
+from app.quant.uncertainty import Factors, unadjusted, vol_bands
 
 FALLBACK_MODELS: Final = ("svi", "essvi")
 """Tried in this order when a fit cannot be certified: fewer parameters, then arbitrage-free by construction."""
@@ -61,12 +62,13 @@ def calibrate_surface(
     model: str = DEFAULT_MODEL,
     previous: VolSurface | None = None,
     options: FitOptions | None = None,
+    factors: Factors = unadjusted,
 ) -> SurfaceFit:
-    """Fit all expiries of ``chain`` jointly and certify the published numbers.
+    """Fit all expiries of ``chain`` jointly, certify the published numbers and give them error bars.
 
     ``previous`` gives the warm start and the temporal prior. A candidate that is not proven free of arbitrage is
     followed by FALLBACK_MODELS; when none is proven the fit comes back REJECTED. Models that promise no absence of
-    arbitrage are published DEGRADED with what the certificate found.
+    arbitrage are published DEGRADED with what the certificate found. ``factors`` scale the error bars.
 
     Raises UnknownModel, and NoSmile when no expiry has enough quotes.
     """
@@ -84,6 +86,7 @@ def calibrate_surface(
         if certificate.arbitrage_free or not asked.arbitrage_free:
             break
         refusals.append(f"{candidate.name}: {certificate.failures[0]}")
+    surface = replace(surface, slices=_with_bands(read.smiles, surface.slices, factors))
     status, reason = _judge(asked, candidate, solution, certificate, refusals)
     nodes = node_vols(surface)
     drift = drift_between(previous, node_vols(previous), surface, nodes) if previous else NO_DRIFT
@@ -105,6 +108,13 @@ def _surface(
         for s, curve in zip(smiles, solution.curves, strict=True)
     )
     return VolSurface(chain.underlying, chain.as_of_ms, model.name, slices, rates)
+
+
+def _with_bands(
+    smiles: tuple[Smile, ...], slices: tuple[SurfaceSlice, ...], factors: Factors
+) -> tuple[SurfaceSlice, ...]:
+    bands = vol_bands(smiles, slices, factors)
+    return tuple(replace(s, band=band) for s, band in zip(slices, bands, strict=True))
 
 
 def _judge(

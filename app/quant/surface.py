@@ -13,6 +13,7 @@ from app.quant.errors import InvalidQuery
 from app.quant.interpolation import Position, interpolated_variance
 from app.quant.models.base import SliceState, SmileCurve
 from app.quant.rate_curve import RateCurve
+from app.quant.vol_band import VolBand, half_width_between
 
 SAME_MATURITY_YEARS: Final = 1e-10
 """Two maturities closer than this (3 ms) are one: below the clock's resolution."""
@@ -20,7 +21,10 @@ SAME_MATURITY_YEARS: Final = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class SurfaceSlice:
-    """One expiry of a surface; t in years at the surface's ``as_of_ms``, forward in quote currency."""
+    """One expiry of a surface; t in years at the surface's ``as_of_ms``, forward in quote currency.
+
+    ``band`` holds its error bars; None where nothing is known of them.
+    """
 
     expiry_ms: int
     t: float
@@ -28,6 +32,7 @@ class SurfaceSlice:
     forward_sd: float
     discount_factor: float
     curve: SmileCurve
+    band: VolBand | None = None
 
     @property
     def state(self) -> SliceState:
@@ -70,6 +75,23 @@ class VolSurface:
         """Return implied vols at log-moneyness ``k`` and maturity ``t`` > 0."""
         w, _ = self.total_variance(k, t)
         return np.sqrt(w / t)
+
+    def half_width(self, k: FloatArray, t: float) -> FloatArray:
+        """Return half-widths of the vol's band at ``k`` and ``t`` (vol_band.py).
+
+        NaN where none is known: before the first expiry, beyond the last, and next to an expiry without a band.
+        """
+        unknown = np.full(k.shape, np.nan)
+        if not self.covers(t):
+            return unknown
+        nearest = self.slices[int(np.abs(self.maturities - t).argmin())]
+        if abs(nearest.t - t) <= SAME_MATURITY_YEARS:
+            return nearest.band.half_width_at(k) if nearest.band else unknown
+        after = int(np.searchsorted(self.maturities, t))
+        earlier, later = self.slices[after - 1], self.slices[after]
+        if earlier.band is None or later.band is None:
+            return unknown
+        return half_width_between(k, t, (earlier.t, earlier.band), (later.t, later.band))
 
     def forward(self, t: float) -> float:
         """Return the forward for ``t``, on the rate curve."""

@@ -8,12 +8,15 @@ from typing import Any
 
 import msgspec
 
+from app.quant.vol_band import CONFIDENCE_LEVEL
+
 UNITS: dict[str, str] = {
     "vol": "decimal, ACT/365",
     "log_moneyness": "ln(strike/forward)",
     "total_variance": "vol^2 * t",
     "t": "years, ACT/365 from as_of to expiry",
     "rate": "decimal, continuously compounded, ACT/365",
+    "confidence_level": f"{CONFIDENCE_LEVEL:g}: share of the next chain's mid vols that the bands are to hold",
 }
 
 
@@ -35,8 +38,22 @@ class FitQuality(msgspec.Struct, frozen=True):
     worst: WorstQuote | None
 
 
+class BandDocument(msgspec.Struct, frozen=True):
+    """Error bars at nodes of log-moneyness: ``sd`` of the vol, and ``half_width`` of its band at the confidence level.
+
+    Linear between the nodes, in proportion to |log-moneyness| beyond them.
+    """
+
+    log_moneyness: list[float]
+    sd: list[float]
+    half_width: list[float]
+
+
 class SliceDocument(msgspec.Struct, frozen=True):
-    """One expiry. Without a curve ``parameters`` and ``fit`` are null and ``reason`` says why."""
+    """One expiry. Without a curve ``parameters`` and ``fit`` are null and ``reason`` says why.
+
+    ``bands`` is null where no error bars are known.
+    """
 
     expiry: str
     t: float
@@ -49,6 +66,7 @@ class SliceDocument(msgspec.Struct, frozen=True):
     quotes_used: int
     quotes_dropped: dict[str, int]
     fit: FitQuality | None
+    bands: BandDocument | None = None
 
 
 class SurfaceQuality(msgspec.Struct, frozen=True):

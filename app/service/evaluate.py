@@ -14,8 +14,9 @@ from app.quant.interpolation import Position
 from app.quant.models import MODELS
 from app.quant.rate_curve import RateCurve
 from app.quant.surface import SurfaceSlice, VolSurface
+from app.quant.vol_band import VolBand
 from app.quant.year_fraction import year_fraction
-from app.service.document import SurfaceDocument
+from app.service.document import BandDocument, SurfaceDocument
 from app.service.iso_time import ms_of
 
 MAX_POINTS: Final = 10_000
@@ -56,7 +57,8 @@ def surface_of(document: SurfaceDocument) -> VolSurface:
         if s.parameters is None or s.forward is None or s.forward_sd is None or s.discount_factor is None:
             continue
         curve = model.curve(s.parameters, t=s.t, forward=s.forward)
-        slices.append(SurfaceSlice(ms_of(s.expiry), s.t, s.forward, s.forward_sd, s.discount_factor, curve))
+        band = _band(s.bands) if s.bands else None
+        slices.append(SurfaceSlice(ms_of(s.expiry), s.t, s.forward, s.forward_sd, s.discount_factor, curve, band))
     published = document.rate_curve
     rates = RateCurve(
         t=frozen(published.t),
@@ -70,6 +72,7 @@ def surface_of(document: SurfaceDocument) -> VolSurface:
 def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
     """Return wire.md's columns for ``points``; a point that has no answer carries nulls and its status.
 
+    ``vol_low`` and ``vol_high`` are the ends of the vol's band; null where its error bars are not known.
     Prices: ``price_quote`` is discounted, in quote currency; ``price_coin`` is price_quote / forward. Greeks are those
     of black.py at the smile's vol. Raises InvalidQuery, with a pointer, for points that name too little or too much.
     """
@@ -77,7 +80,7 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
     strike, delta, is_call = _places(points)
     moneyness = _column(points.log_moneyness)
     moneyness[[d == AT_THE_MONEY for d in points.delta]] = 0.0
-    forward, discount, vol = (np.full(len(points), np.nan) for _ in range(3))
+    forward, discount, vol, half_width = (np.full(len(points), np.nan) for _ in range(4))
     status = np.full(len(points), "ok", dtype=object)
     for maturity in np.unique(t):
         rows = np.flatnonzero(t == maturity)
@@ -89,11 +92,15 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
         strike[rows] = _strikes(surface, maturity, strike[rows], moneyness[rows], delta[rows], is_call[rows])
         status[rows[np.isnan(strike[rows])]] = "no_such_delta"
         rows = rows[np.isfinite(strike[rows])]
-        variance, position = surface.total_variance(np.log(strike[rows] / forward[rows]), maturity)
+        k = np.log(strike[rows] / forward[rows])
+        variance, position = surface.total_variance(k, maturity)
         vol[rows] = np.sqrt(variance / maturity)
+        half_width[rows] = surface.half_width(k, maturity)
         if position in (Position.BEFORE_FIRST, Position.BEYOND_LAST):
             status[rows] = "extrapolated"
     columns = {"strike": strike, "forward": forward, "t": t, "vol": vol}
+    # No vol is negative, so neither is the lower end of a band that is wider than the vol.
+    columns |= {"vol_low": np.maximum(vol - half_width, 0.0), "vol_high": vol + half_width}
     known = np.isfinite(vol)
     side = np.where(np.isnan(is_call), strike >= forward, is_call > 0.0)[known]
     asked = (forward[known], strike[known], vol[known], t[known], side)
@@ -102,9 +109,12 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
     if points.greeks:
         greeks = black_greeks(*asked)
         columns |= {name: _spread(known, getattr(greeks, name)) for name in GREEKS}
-    unknown: list[Any] = [None] * len(points)
     answered = {name: [None if math.isnan(v) else v for v in values.tolist()] for name, values in columns.items()}
-    return {**answered, "vol_low": unknown, "vol_high": unknown, "status": status.tolist()}
+    return {**answered, "status": status.tolist()}
+
+
+def _band(published: BandDocument) -> VolBand:
+    return VolBand(tuple(published.log_moneyness), tuple(published.sd), tuple(published.half_width))
 
 
 def _strikes(

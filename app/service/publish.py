@@ -11,8 +11,10 @@ from app.quant.nodes import DELTA_NAMES, TENOR_DAYS
 from app.quant.rate_curve import RateCurve
 from app.quant.report import SliceReport
 from app.quant.surface import SurfaceSlice
+from app.quant.vol_band import VolBand
 from app.service.document import (
     UNITS,
+    BandDocument,
     CertificateDocument,
     DriftDocument,
     FitQuality,
@@ -78,7 +80,12 @@ def _slice(report: SliceReport, curves: Mapping[int, SurfaceSlice]) -> SliceDocu
         quotes_used=report.quotes_used,
         quotes_dropped=dict(report.quotes_dropped),
         fit=_quality(report),
+        bands=_bands(fitted.band) if fitted and fitted.band else None,
     )
+
+
+def _bands(band: VolBand) -> BandDocument:
+    return BandDocument(list(band.log_moneyness), list(band.sd), list(band.half_width))
 
 
 def _quality(report: SliceReport) -> FitQuality | None:

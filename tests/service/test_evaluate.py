@@ -1,6 +1,7 @@
 """Queries answered from a published document: each way to name a point, each refusal, and the numbers themselves."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from app.quant.black import black_price
 from app.quant.calibration import calibrate_surface
 from app.quant.errors import InvalidQuery
 from app.quant.surface import VolSurface
+from app.quant.vol_band import VolBand
 from app.quant.warm_up import known_chain
 from app.service.document import decode_document, encode_document
 from app.service.evaluate import MAX_POINTS, Points, evaluate, surface_of
@@ -57,6 +59,23 @@ def test_ways_to_name_a_strike_agree(surface: VolSurface) -> None:
     )
     assert by_strike["vol"] == pytest.approx(by_delta["vol"], rel=1e-12)
     assert by_k["vol"] == pytest.approx(by_delta["vol"], rel=1e-12)
+
+
+def test_bars_come_with_the_document_and_only_where_they_are_known(surface: VolSurface) -> None:
+    answer = evaluate(surface, points(3, tenor_days=[0.5, 20.0, 200.0], delta=["ATM"] * 3))
+    assert answer["vol_low"][0] is None
+    assert answer["vol_high"][2] is None
+    half_width = surface.half_width(np.zeros(1), 20.0 / 365.0)[0]
+    assert answer["vol_low"][1] == pytest.approx(answer["vol"][1] - half_width, rel=1e-12)
+    assert answer["vol_high"][1] == pytest.approx(answer["vol"][1] + half_width, rel=1e-12)
+
+
+def test_no_band_reaches_below_zero(surface: VolSurface) -> None:
+    wide = VolBand((-1.0, 1.0), (1.0, 1.0), (2.0, 2.0))
+    vague = replace(surface, slices=tuple(replace(s, band=wide) for s in surface.slices))
+    answer = evaluate(vague, points(1, tenor_days=[20.0], log_moneyness=[0.0]))
+    assert answer["vol_low"] == [0.0]
+    assert answer["vol_high"][0] == pytest.approx(answer["vol"][0] + 2.0)
 
 
 def test_tenors_between_and_beyond(surface: VolSurface) -> None:

@@ -1,0 +1,77 @@
+"""Error bars of a fitted surface: at each node the sd of a mid that the market may show there, times a factor.
+
+The sd has two parts: how well the quotes fix the curve (models/svi_uncertainty.py) and the quotes' own noise nearby
+(quote_noise.py). The factor of each bucket of moneyness and tenor is kept by conformal.py from the chains that follow,
+so that the published band holds the stated share of their mids whatever the model of the sd leaves out.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray
+from app.quant.models.base import SmileCurve
+from app.quant.models.previous_slices import previous_slices
+from app.quant.models.svi_curve import SviCurve
+from app.quant.models.svi_uncertainty import node_sds
+from app.quant.smile import Smile
+from app.quant.surface import SurfaceSlice
+from app.quant.vol_band import DEVIATIONS, VolBand
+
+NODES: Final = np.array([-4.0, -3.0, -2.0, -1.25, -0.6, 0.0, 0.6, 1.25, 2.0, 3.0, 4.0])
+"""Where bands are published, in deviations k / sqrt(w(0)) of SVI: denser where quotes are."""
+DIGITS: Final = 4
+"""Significant digits of a published bar: an error of an error bar below a hundredth of a percent."""
+
+Factors = Callable[[FloatArray, float], FloatArray]
+"""(deviations from the money, t) -> factors on the half-width."""
+
+
+def unadjusted(deviations: FloatArray, t: float) -> FloatArray:  # noqa: ARG001
+    """Return 1 everywhere: the factors of a surface that no chain has followed yet."""
+    return np.ones(deviations.shape)
+
+
+def vol_bands(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice], factors: Factors) -> tuple[VolBand | None, ...]:
+    """Return the bands of ``slices`` fitted to ``smiles`` (same order); None where a curve is not of the SVI family."""
+    known = [
+        i
+        for i, s in enumerate(slices)
+        if isinstance(s.curve, SviCurve) and s.curve.b > 0.0 and s.curve.atm_svi_variance > 0.0
+    ]
+    bands: list[VolBand | None] = [None] * len(slices)
+    if not known:
+        return tuple(bands)
+    places, sds = _sds([smiles[i] for i in known], [slices[i] for i in known])
+    for row, i in enumerate(known):
+        half_width = DEVIATIONS * factors(NODES, slices[i].t) * sds[row]
+        bands[i] = VolBand(_rounded(places[row]), _rounded(sds[row]), _rounded(half_width))
+    return tuple(bands)
+
+
+def deviations_of(curve: SmileCurve, k: FloatArray) -> FloatArray:
+    """Return k in deviations at the money, k / sqrt(w(0))."""
+    return k / np.sqrt(curve.total_variance(np.zeros(1)))
+
+
+def _sds(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice]) -> tuple[FloatArray, FloatArray]:
+    packed = previous_slices(smiles, [s.state for s in slices])
+    places, sds = (np.empty((len(slices), NODES.shape[0])) for _ in range(2))
+    node_sds(
+        np.cumsum([0, *(len(smile) for smile in smiles)]),
+        np.concatenate([smile.k for smile in smiles]),
+        np.concatenate([smile.noise for smile in smiles]),
+        packed.t,
+        packed.raw,
+        packed.knots,
+        packed.coefficients,
+        NODES,
+        places,
+        sds,
+    )
+    return places, sds
+
+
+def _rounded(values: FloatArray) -> tuple[float, ...]:
+    return tuple(float(f"{value:.{DIGITS}g}") for value in values.tolist())

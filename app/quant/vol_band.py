@@ -1,0 +1,47 @@
+"""A slice's error bars: half-widths of the band at nodes of log-moneyness, and what holds between and beyond them."""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import FloatArray
+
+CONFIDENCE_LEVEL: Final = 0.95
+"""Share of the mids of the chains that follow which the bands are to hold."""
+DEVIATIONS: Final = NormalDist().inv_cdf(0.5 + 0.5 * CONFIDENCE_LEVEL)
+"""Normal deviations of that level, 1.96."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolBand:
+    """At ascending ``log_moneyness`` nodes: ``sd``, one standard deviation of the vol, and ``half_width`` of the band.
+
+    half_width = DEVIATIONS * conformal factor * sd, all decimals of vol.
+    """
+
+    log_moneyness: tuple[float, ...]
+    sd: tuple[float, ...]
+    half_width: tuple[float, ...]
+
+    def half_width_at(self, k: FloatArray) -> FloatArray:
+        """Return half-widths at ``k``: linear between nodes, in proportion to |k| beyond the outermost ones."""
+        nodes = np.array(self.log_moneyness)
+        beyond = np.maximum(np.maximum(k / nodes[0], k / nodes[-1]), 1.0)
+        width: FloatArray = np.interp(k, nodes, self.half_width) * beyond
+        return width
+
+
+def half_width_between(
+    k: FloatArray, t: float, earlier: tuple[float, VolBand], later: tuple[float, VolBand]
+) -> FloatArray:
+    """Return half-widths at a maturity ``t`` between those of two (maturity, band) pairs: linear in t.
+
+    Each band is read at the same distance from the money in deviations, k sqrt(T / t).
+    """
+    (first, near), (second, far) = earlier, later
+    share = (t - first) / (second - first)
+    near_width = near.half_width_at(k * np.sqrt(first / t))
+    far_width = far.half_width_at(k * np.sqrt(second / t))
+    return (1.0 - share) * near_width + share * far_width

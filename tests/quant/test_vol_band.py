@@ -1,0 +1,44 @@
+"""A band between, on and beyond its nodes, and between expiries."""
+
+import numpy as np
+
+from app.quant.calibration import calibrate_surface
+from app.quant.vol_band import CONFIDENCE_LEVEL, DEVIATIONS, VolBand, half_width_between
+from app.quant.warm_up import known_chain
+
+BAND = VolBand((-0.4, 0.0, 0.2), (0.02, 0.01, 0.03), (0.04, 0.02, 0.06))
+
+
+def test_linear_between_nodes_and_proportional_beyond() -> None:
+    k = np.array([-0.8, -0.4, -0.2, 0.0, 0.1, 0.2, 0.3])
+    np.testing.assert_allclose(BAND.half_width_at(k), [0.08, 0.04, 0.03, 0.02, 0.04, 0.06, 0.09], rtol=1e-14)
+
+
+def test_between_expiries_linear_in_t_at_equal_deviations() -> None:
+    flat = VolBand((-1.0, 1.0), (0.1, 0.1), (0.1, 0.1))
+    wide = VolBand((-2.0, 2.0), (0.2, 0.2), (0.2, 0.2))
+    width = half_width_between(np.array([0.3]), 0.2, (0.1, flat), (0.4, wide))
+    np.testing.assert_allclose(width, [0.1 + 0.1 / 3.0], rtol=1e-14)
+    near = half_width_between(np.array([0.3]), 0.1, (0.1, BAND), (0.4, wide))
+    np.testing.assert_allclose(near, BAND.half_width_at(np.array([0.3])), rtol=1e-14)
+
+
+def test_a_surface_knows_bars_within_its_expiries_only() -> None:
+    surface = calibrate_surface(known_chain()).surface
+    k = np.array([-0.1, 0.0, 0.1])
+    first, second, last = surface.slices[0], surface.slices[1], surface.slices[-1]
+    assert first.band is not None
+    assert second.band is not None
+    np.testing.assert_array_equal(surface.half_width(k, first.t), first.band.half_width_at(k))
+    middle = surface.half_width(k, 0.5 * (first.t + second.t))
+    assert (middle > 0.0).all()
+    assert np.isnan(surface.half_width(k, 0.5 * first.t)).all()
+    assert np.isnan(surface.half_width(k, 1.5 * last.t)).all()
+    unbarred = calibrate_surface(known_chain(), model="essvi").surface
+    assert np.isnan(unbarred.half_width(k, second.t)).all()
+    assert np.isnan(unbarred.half_width(k, 0.5 * (first.t + second.t))).all()
+
+
+def test_the_level_is_two_sided() -> None:
+    assert CONFIDENCE_LEVEL == 0.95
+    assert abs(DEVIATIONS - 1.959963984540054) < 1e-12
