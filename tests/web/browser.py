@@ -79,9 +79,9 @@ class Browser:
             "POST", f"{self._session}/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]}
         )
 
-    def emulate(self, command: str, **parameters: Any) -> None:
-        """Send a command of the DevTools protocol."""
-        self._command("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
+    def emulate(self, command: str, **parameters: Any) -> Any:
+        """Send a command of the DevTools protocol and return its result."""
+        return self._command("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def resize(self, width: int, height: int, *, phone: bool = False) -> None:
         self.emulate(

@@ -23,6 +23,19 @@ VIEWS = {
     "health": [],
 }
 DRAWN = "document.getElementById(arguments[0])?.data?.every(trace => trace.y.some(value => value != null))"
+PUBLISHED = """
+const fetched = window.fetch, quotes = %s;
+window.fetch = async (url, options) => {
+  if (url === "/openapi.json") return Response.json({paths: {"/v1/surfaces/{underlying}/quotes": {}}});
+  if (url.endsWith("/quotes")) return Response.json({slices: [quotes]});
+  const answer = await fetched(url, options);
+  if (!url.endsWith("/evaluate")) return answer;
+  const columns = await answer.json();
+  return Response.json({...columns, vol_low: columns.vol.map(v => v - 0.01), vol_high: columns.vol.map(v => v + 0.01)});
+};
+"""
+"""A service that publishes bands of one point and the quotes given."""
+
 FIGURE = "document.querySelector(`[data-figure=${arguments[0]}] .value`)?.innerText.includes(arguments[1])"
 
 
@@ -153,6 +166,50 @@ def test_a_phone_never_scrolls_sideways(window, service, surface, view):
         window.wait("document.getElementById(arguments[0])?.data", chart)
     assert window.run("return document.documentElement.scrollWidth") == 390
     assert window.text("[data-figure=forward]")
+
+
+def test_bands_and_quote_marks_are_drawn_where_the_service_publishes_them(window, service, http, surface):
+    slice_ = surface["slices"][4]
+    quotes = {"expiry": slice_["expiry"], "strike": [25_000, 30_000], "used": [True, False]}
+    quotes |= {"bid_vol": [0.60, None], "ask_vol": [0.62, 0.58], "mid_vol": [0.61, None]}
+    identifier = window.emulate("Page.addScriptToEvaluateOnNewDocument", source=PUBLISHED % json.dumps(quotes))
+    try:
+        look(window, service)
+        window.click(f"[data-expiry='{slice_['expiry']}']")
+        window.wait("document.getElementById('smile-chart')?.data?.some(({name}) => name === 'bid')")
+        traces = window.run(
+            "return document.getElementById('smile-chart').data.map(({name, x, y, marker}) => [name, [x, y, marker]])"
+        )
+        drawn = dict(traces)
+        assert drawn["bid"][:2] == [[25_000, 30_000], [60, None]]
+        assert drawn["ask"][1] == pytest.approx([62, 58])
+        assert drawn["ask"][2]["symbol"] == ["triangle-down", "triangle-down-open"]
+        edge, model = drawn["error band"][1], drawn["model"][1]
+        assert edge[: len(model)] == pytest.approx([vol + 1.0 for vol in model])
+        assert edge[len(model) :] == pytest.approx([vol - 1.0 for vol in reversed(model)])
+        assert "error bars" not in window.text("#smile-note")
+    finally:
+        window.emulate("Page.removeScriptToEvaluateOnNewDocument", **identifier)
+
+
+def test_without_quotes_the_page_says_so(window, service, surface):
+    look(window, service)
+    window.wait("document.querySelector('#smile-note')?.innerText.includes('does not publish its quotes')")
+    window.wait(DRAWN, "smile-chart")
+    assert not window.run("return document.getElementById('smile-chart').data.some(({name}) => name === 'bid')")
+
+
+def test_of_many_underlyings_the_one_looked_at_is_followed(window, service, http, recorded, surface):
+    names = [f"MANY{number}" for number in range(9)]
+    for name in names:
+        before = post(http, recorded[0], name)
+    look(window, service, underlying=names[0])
+    window.wait("document.querySelectorAll('#underlyings button').length > 8")
+    window.click(f"[data-underlying={names[-1]}]")
+    window.wait(FIGURE, "forward", figures_of(before)["forward"])
+    after = post(http, recorded[3], names[-1])
+    window.wait(FIGURE, "forward", figures_of(after)["forward"])
+    assert window.console_errors() == []
 
 
 def test_tabs_follow_the_keyboard(window, service, surface):

@@ -8,7 +8,7 @@ import { known, state } from "./state.js";
 /** The tenor shown first, in days; the first one there is where a surface is shorter. */
 const TENOR_DAYS = 30;
 
-const EVIDENCE = { exact: "proven", grid: "looked for on a grid" };
+const EVIDENCE = { exact: "proven", grid: "on a grid" };
 
 /** Buttons, one for each underlying; `choose(name)`. */
 export function drawUnderlyings(root, choose) {
@@ -43,7 +43,7 @@ export function drawHeadline(root) {
     figure("rmse", "Fit error, rmse", `${points(fit.rmse_vol)} pts`, `largest ${points(fit.max_error_vol)} pts`),
     figure("inside", "Inside the spread", percent(fit.inside_spread, 1), `${count(fit.quotes_used)} of ${count(total)} quotes`),
     figure("arbitrage", "Static arbitrage", verdict(certificate.arbitrage_free ? "good" : "bad", certificate.arbitrage_free ? "none" : "present"),
-      `${EVIDENCE[certificate.method] ?? certificate.method}, model ${document.model}`),
+      `${EVIDENCE[certificate.method] ?? certificate.method}, ${document.model}`),
     figure("drift", "Drift", `${points(drift.vol_rms, 3)} pts`, "rms since last surface"),
     figure("age", "Age of the market", "", instant(document.as_of)),
   );

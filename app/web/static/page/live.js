@@ -13,6 +13,8 @@ const HEALTH_EVERY_MS = 5000;
 const HISTORY = 60;
 /** Up to so many underlyings all are followed; with more only the one that is looked at. */
 const FOLLOWED = 8;
+/** However fast surfaces arrive, an eye needs no more curves than this. */
+const REST_MS = 400;
 const PREFIX = "surface.";
 
 let stream;
@@ -103,7 +105,7 @@ async function renewCurves(underlying, about) {
     evaluating.delete(underlying);
     changed();
   }
-  if (about.document !== document && state.underlying === underlying) attend(underlying);
+  if (about.document !== document) setTimeout(() => state.underlying === underlying && attend(underlying), REST_MS);
 }
 
 async function renewQuotes(underlying, about) {

@@ -3,6 +3,7 @@
 import * as certificate from "./certificate.js";
 import * as drift from "./drift.js";
 import { setText } from "./element.js";
+import { total } from "./exposition.js";
 import { clock, duration } from "./figures.js";
 import * as health from "./health.js";
 import { complaints, drawAge, drawHeadline, drawUnderlyings } from "./headline.js";
@@ -43,6 +44,7 @@ function drawPage(everything) {
   at("empty").hidden = Boolean(surface) || Boolean(always) || state.summaries == null;
   at("loading").hidden = Boolean(surface) || Boolean(always) || state.summaries != null;
   setText(at("loading-words"), state.listError ? `No answer yet: ${state.listError}.` : "Asking the service for its surfaces …");
+  setText(at("empty-fleet"), fleetSentence());
   markTab(state.view);
   for (const { name } of VIEWS) at(`view-${name}`).hidden = name !== state.view || !(surface || always);
   drawComplaints();
@@ -50,6 +52,14 @@ function drawPage(everything) {
   if (surface) drawAge(at("headline"));
   if (everything && (surface || always)) drawers.get(state.view)();
   document.title = surface ? `${surface.underlying} · Smilekeeper` : "Smilekeeper";
+}
+
+/** Whether a chain posted now would be fitted. */
+function fleetSentence() {
+  const warm = state.fleet && total(state.fleet.samples, "volsurf_workers_warm");
+  if (warm == null) return "";
+  if (warm > 0) return `${warm} ${warm === 1 ? "worker is" : "workers are"} ready to fit.`;
+  return "No worker is ready yet: a chain posted now waits until one is. The first start compiles for up to half a minute.";
 }
 
 function drawConnection() {

@@ -17,7 +17,7 @@ export function mount() {
   const expiry = element("select", { id: "point-expiry", change: () => ask() });
   const kind = element("select", { id: "point-kind", change: () => Object.assign(place, { value: "", placeholder: PLACES[kind.value].hint }) },
     Object.entries(PLACES).map(([value, { label }]) => element("option", { value }, label)));
-  const answer = element("div", { "aria-live": "polite", id: "point-answer" });
+  const answer = element("div", { id: "point-answer" });
   const ask = async () => {
     const asked = known()?.document;
     if (!asked || !place.value.trim()) return;
