@@ -29,7 +29,7 @@ lint: $(VENV)/.dev
 faults: $(VENV)/.dev $(VENV)/.kernels
 	$(PY) -m pytest tests/faults tests/e2e
 
-bench: $(VENV)/.dev $(VENV)/.kernels
+bench: $(VENV)/.bench $(VENV)/.kernels
 	$(PY) -m tests.bench
 
 clean:
@@ -52,6 +52,10 @@ $(VENV)/.runtime: requirements.lock | $(PY)
 $(VENV)/.dev: requirements-dev.lock | $(PY)
 	@$(call install,requirements-dev.lock)
 	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.bench: requirements-bench.lock | $(VENV)/.dev
+	@$(call install,requirements-bench.lock)
+	@touch $@
 
 $(VENV)/.kernels: $(VENV)/.runtime $(KERNEL_SOURCES)
 	@$(PY) -m app warm
