@@ -2,11 +2,16 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from app.commands import COMMANDS, command
 from app.settings import InvalidSettings, use_one_numeric_thread
+
+INTERRUPTED: Final = 128 + signal.SIGINT
+"""What a shell reports for a program that Ctrl-C ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in invalid.problems:
             sys.stderr.write(f"setting refused: {problem}\n")
         return os.EX_CONFIG
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _services(settings: Settings) -> ApiServices:
-    store = connect_async(required_redis_url(settings), shards=settings.shards)
+    store = connect_async(required_redis_url(settings), shards=settings.shards, longest_wait_s=settings.longest_wait_s)
     return ApiServices(
         intake=store.intake,
         reader=store.surfaces,

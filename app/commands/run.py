@@ -31,16 +31,17 @@ def run(arguments: argparse.Namespace) -> int:
     if problem := _port_problem(settings):
         sys.stderr.write(f"{problem}\n")
         return os.EX_UNAVAILABLE
+    exit_code = 0
     try:
         with _store(settings) as (server, redis_url):
             asyncio.run(_supervisor(settings, server, redis_url).run())
     except* Refused as refused:
         sys.stderr.writelines(f"{each}\n" for each in refused.exceptions)
-        raise SystemExit(os.EX_CONFIG) from None
+        exit_code = os.EX_CONFIG
     except* ServerNotStarted as failed:
         sys.stderr.writelines(f"{each}\n" for each in failed.exceptions)
-        raise SystemExit(os.EX_UNAVAILABLE) from None
-    return 0
+        exit_code = os.EX_UNAVAILABLE
+    return exit_code
 
 
 def _supervisor(settings: Settings, server: EmbeddedServer | None, redis_url: str) -> Supervisor:

@@ -59,6 +59,14 @@ def test_a_process_that_cannot_work_so_says_why_and_leaves(name, environment):
     )
 
 
+def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch):
+    def interrupted(_: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command("healthy"), "run", interrupted)
+    assert main(["healthy"]) == 130
+
+
 def test_starting_the_supervisor_does_not_wait_for_numpy():
     script = "import app.commands.run, sys; print({'numpy', 'numba', 'fastapi'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -1,7 +1,7 @@
 import os
 import socket
-
-import pytest
+import subprocess
+import sys
 
 from app.__main__ import main
 from app.commands.run import where_to_look
@@ -34,7 +34,26 @@ def test_a_store_that_cannot_start_is_said(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("SMILEKEEPER_PORT", str(free_port()))
     monkeypatch.setenv("SMILEKEEPER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("SMILEKEEPER_REDIS_BIN", "/bin/true")
-    with pytest.raises(SystemExit) as left:
-        main(["run"])
-    assert left.value.code == os.EX_UNAVAILABLE
+    assert main(["run"]) == os.EX_UNAVAILABLE
     assert "/bin/true" in capsys.readouterr().err
+
+
+def test_a_setting_that_only_a_child_can_judge_ends_the_run(tmp_path):
+    settings = {
+        "SMILEKEEPER_PORT": str(free_port()),
+        "SMILEKEEPER_DATA_DIR": str(tmp_path / "data"),
+        "SMILEKEEPER_MODEL": "nope",
+        "SMILEKEEPER_WORKERS": "1",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "app", "run"],
+        env={**os.environ, **settings},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ran.returncode == os.EX_CONFIG
+    assert "SMILEKEEPER_MODEL=nope: must be one of" in ran.stderr
+    assert ran.stderr.endswith("worker-1 refuses to start with these settings\n")
+    assert ran.stdout == ""
