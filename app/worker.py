@@ -169,8 +169,10 @@ class _Worker:
 
     def _settle(self, claim: Claim, answer: Fitted | Unfit, timings: FitTimings) -> CommitOutcome:
         if isinstance(answer, Fitted):
-            return self._queue.commit(claim, answer.document, outcome=answer.outcome, timings=timings)
-        return self._queue.fail(claim, answer.reason, outcome=answer.outcome, timings=timings)
+            return self._queue.commit(
+                claim, answer.document, outcome=answer.outcome, timings=timings, state=answer.state
+            )
+        return self._queue.fail(claim, answer.reason, outcome=answer.outcome, timings=timings, state=answer.state)
 
     def _patiently(self, settle: Callable[[], CommitOutcome]) -> CommitOutcome:
         """Repeat ``settle``, which may be repeated, while the store is away and nobody asks us to stop."""

@@ -44,6 +44,13 @@ PARAMETER_DRIFT: Final = gauge(
 PARAMETER: Final = gauge(
     "volsurf_parameter_value", "A parameter of the first expiry of a bucket of tenor.", *BY_TENOR, "parameter"
 )
+COVERAGE: Final = gauge(
+    "volsurf_band_coverage_ratio",
+    "Share of recent mids that the bands published before them held, by bucket of tenor and moneyness.",
+    "underlying",
+    "bucket",
+    merge=min,
+)
 VIOLATIONS: Final = gauge(
     "volsurf_arbitrage_violations",
     "1 when the surface breaks a bound of this kind, else 0.",
@@ -76,6 +83,7 @@ DECLARED: Final = (
     TENOR_DRIFT,
     PARAMETER_DRIFT,
     PARAMETER,
+    COVERAGE,
     VIOLATIONS,
     CERTIFIED,
     SOURCE_TIME,
@@ -98,6 +106,8 @@ def surface_metrics(
         _add_fit(series, document, underlying)
         _add_tenors(series, document, underlying)
         _add_drift(series, document, underlying)
+        if document.confidence:
+            series.add_all(COVERAGE, document.confidence.per_bucket, underlying)
         for kind, count in _violations(document.certificate).items():
             series.add(VIOLATIONS, count, underlying, kind)
         series.add(CERTIFIED, float(document.certificate.arbitrage_free), underlying)

@@ -43,6 +43,15 @@ class NoSmile(QuantError):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadChain:
+    """The smiles of a chain, at least one, and its expiries without one."""
+
+    smiles: tuple[Smile, ...]
+    excluded: tuple[ExcludedExpiry, ...]
+    rate_curve: RateCurve
+
+
+@dataclass(frozen=True, slots=True)
 class SurfaceFit:
     """A fitted surface and everything that is published about it."""
 
@@ -72,15 +81,36 @@ def calibrate_surface(
 
     Raises UnknownModel, and NoSmile when no expiry has enough quotes.
     """
+    read = read_chain(chain, model)
+    return calibrate_chain(
+        chain, read, model=model, previous=previous, options=options or FitOptions(), factors=factors
+    )
+
+
+def read_chain(chain: OptionChain, model: str) -> ReadChain:
+    """Return what ``model`` is fitted to. Raises UnknownModel, and NoSmile when no expiry has enough quotes."""
     if model not in MODELS:
         raise UnknownModel(f"model {model!r} is not one of {', '.join(sorted(MODELS))}")
-    asked = MODELS[model]
-    read = read_smiles(chain, min_quotes=asked.min_quotes)
+    read = read_smiles(chain, min_quotes=MODELS[model].min_quotes)
     if not read.smiles or read.rate_curve is None:
         raise NoSmile(_why_no_smile(chain, read), read.excluded)
+    return ReadChain(read.smiles, read.excluded, read.rate_curve)
+
+
+def calibrate_chain(
+    chain: OptionChain,
+    read: ReadChain,
+    *,
+    model: str,
+    previous: VolSurface | None,
+    options: FitOptions,
+    factors: Factors,
+) -> SurfaceFit:
+    """Do what calibrate_surface does, with ``chain`` already ``read``."""
+    asked = MODELS[model]
     refusals: list[str] = []
     for candidate in _candidates(asked):
-        solution = candidate.fit(read.smiles, previous.states if previous else (), options or FitOptions())
+        solution = candidate.fit(read.smiles, previous.states if previous else (), options)
         surface = _surface(chain, candidate, read.smiles, read.rate_curve, solution)
         certificate = certify(surface.states)
         if certificate.arbitrage_free or not asked.arbitrage_free:

@@ -34,7 +34,8 @@ def unadjusted(deviations: FloatArray, t: float) -> FloatArray:  # noqa: ARG001
 
 
 def vol_bands(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice], factors: Factors) -> tuple[VolBand | None, ...]:
-    """Return the bands of ``slices`` fitted to ``smiles`` (same order); None where a curve is not of the SVI family."""
+    """Return the bands of ``slices`` fitted to ``smiles`` (same order); None where a curve is not of
+    the SVI family, or has no positive variance at a node."""
     known = [
         i
         for i, s in enumerate(slices)
@@ -45,6 +46,8 @@ def vol_bands(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice], factors: 
         return tuple(bands)
     places, sds = _sds([smiles[i] for i in known], [slices[i] for i in known])
     for row, i in enumerate(known):
+        if not np.isfinite(sds[row]).all():
+            continue
         half_width = DEVIATIONS * factors(NODES, slices[i].t) * sds[row]
         bands[i] = VolBand(_rounded(places[row]), _rounded(sds[row]), _rounded(half_width))
     return tuple(bands)

@@ -152,8 +152,19 @@ class VolGrid(msgspec.Struct, frozen=True):
     vol: list[list[float | None]]
 
 
+class ConfidenceDocument(msgspec.Struct, frozen=True):
+    """How the bands did: the share of recent mids, taken after the bands were published, that they held.
+
+    ``coverage`` is null until a chain has followed a surface; buckets are tenor/moneyness (app/quant/conformal.py).
+    """
+
+    level: float
+    coverage: float | None
+    per_bucket: dict[str, float]
+
+
 class SurfaceDocument(msgspec.Struct, frozen=True):
-    """A calibrated surface, the same bytes for the same chain, previous surface and code."""
+    """A calibrated surface, the same bytes for the same chain, previous surface, its state and code."""
 
     underlying: str
     as_of: str
@@ -171,9 +182,10 @@ class SurfaceDocument(msgspec.Struct, frozen=True):
     drift: DriftDocument
     rate_curve: RateCurveDocument
     vol_grid: VolGrid
+    confidence: ConfidenceDocument | None = None
 
 
-class SurfaceMessage(SurfaceDocument, frozen=True):
+class SurfaceMessage(SurfaceDocument, frozen=True, kw_only=True):
     """A surface as GET and the stream send it: the document and its envelope."""
 
     version: str

@@ -19,6 +19,10 @@ class StoreUnavailable(Exception):
         self.retry_after_s = retry_after_s
 
 
+class QueueBehind(StoreUnavailable):
+    """Chains wait longer than they may, so no new one is accepted; ends by itself when workers have caught up."""
+
+
 class CorruptPayload(Exception):
     """A stored payload whose checksum or version does not match. It is quarantined, never served."""
 
@@ -39,6 +43,7 @@ class SubmitOutcome(StrEnum):
 class PublishedSurface:
     """A committed surface. ``document`` is the surface as JSON (document.py) without the fields of this envelope.
 
+    ``state`` is what the next fit needs to know besides it (maintenance_state.py), opaque and kept as long as it.
     ``version`` and ``prev_version`` are microseconds of a hybrid clock, prev 0 for the first; times are ms UTC.
     ``received_ms`` is when its chain was accepted.
     """
@@ -51,6 +56,7 @@ class PublishedSurface:
     received_ms: int
     calibrated_at_ms: int
     document: bytes
+    state: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class Claim:
     previous: PublishedSurface | None
     claimed_ms: int = 0
     """When it was handed out, by the store's clock."""
+    state: bytes = b""
+    """The newest state: the one of ``previous``, or of a chain that failed since and left one."""
 
 
 class CommitOutcome(StrEnum):
@@ -143,7 +151,7 @@ class ChainIntake(Protocol):
     """Where chains are accepted (API side, asyncio)."""
 
     async def submit(self, underlying: str, as_of_ms: int, sequence: int, chain: bytes) -> SubmitOutcome:
-        """Store the chain as the underlying's newest and mark it waiting. Raises StoreUnavailable."""
+        """Store the chain as the underlying's newest and mark it waiting. Raises StoreUnavailable and QueueBehind."""
         ...
 
     async def count_invalid(self, venue: str) -> None:
@@ -205,12 +213,19 @@ class WorkQueue(Protocol):
         """Renew the lease (called from the heartbeat thread)."""
         ...
 
-    def commit(self, claim: Claim, document: bytes, *, outcome: str, timings: FitTimings) -> CommitOutcome:
-        """Publish the surface fitted to the claimed chain and release the underlying."""
+    def commit(
+        self, claim: Claim, document: bytes, *, outcome: str, timings: FitTimings, state: bytes = b""
+    ) -> CommitOutcome:
+        """Publish the surface fitted to the claimed chain, with its state, and release the underlying."""
         ...
 
-    def fail(self, claim: Claim, reason: str, *, outcome: str, timings: FitTimings | None) -> CommitOutcome:
-        """Count the claimed chain as failed for ``reason``; the last good surface stays. Never retried."""
+    def fail(
+        self, claim: Claim, reason: str, *, outcome: str, timings: FitTimings | None, state: bytes = b""
+    ) -> CommitOutcome:
+        """Count the claimed chain as failed for ``reason``; the last good surface stays. Never retried.
+
+        A ``state`` that is not empty is handed to the next claim instead of that of the surface.
+        """
         ...
 
     def hand_back(self, claim: Claim) -> None:

@@ -3,19 +3,24 @@
 import math
 from collections.abc import Mapping
 
+import msgspec
+
 from app.quant.calibration import SurfaceFit
 from app.quant.certificate import Certificate
 from app.quant.chain import OptionChain
+from app.quant.conformal import ConformalState
 from app.quant.drift import Drift
+from app.quant.maintenance import MaintainedFit
 from app.quant.nodes import DELTA_NAMES, TENOR_DAYS
 from app.quant.rate_curve import RateCurve
 from app.quant.report import SliceReport
 from app.quant.surface import SurfaceSlice
-from app.quant.vol_band import VolBand
+from app.quant.vol_band import CONFIDENCE_LEVEL, VolBand
 from app.service.document import (
     UNITS,
     BandDocument,
     CertificateDocument,
+    ConfidenceDocument,
     DriftDocument,
     FitQuality,
     NodeDrift,
@@ -30,6 +35,12 @@ from app.service.document import (
     WorstQuote,
 )
 from app.service.iso_time import iso_utc
+
+
+def maintained_document(maintained: MaintainedFit, chain: OptionChain) -> SurfaceDocument:
+    """Return what is published about a fit of ``chain`` that is one of a series."""
+    confidence = _confidence(maintained.state.conformal)
+    return msgspec.structs.replace(document_of(maintained.fit, chain), confidence=confidence)
 
 
 def document_of(fit: SurfaceFit, chain: OptionChain) -> SurfaceDocument:
@@ -64,6 +75,10 @@ def document_of(fit: SurfaceFit, chain: OptionChain) -> SurfaceDocument:
             vol=[[None if math.isnan(v) else v for v in row] for row in fit.nodes.tolist()],
         ),
     )
+
+
+def _confidence(state: ConformalState) -> ConfidenceDocument:
+    return ConfidenceDocument(CONFIDENCE_LEVEL, state.coverage(), state.coverage_by_bucket())
 
 
 def _slice(report: SliceReport, curves: Mapping[int, SurfaceSlice]) -> SliceDocument:

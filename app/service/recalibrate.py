@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus, calibrate_surface
+from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus
 from app.quant.chain import OptionChain
 from app.quant.errors import QuantError
+from app.quant.maintenance import maintain_surface
 from app.quant.models.base import FitOptions, FitStatus
 from app.quant.surface import VolSurface
 from app.service.document import decode_document, encode_document
 from app.service.evaluate import surface_of
+from app.service.maintenance_state import decode_state, encode_state
 from app.service.ports import Claim, CorruptPayload
-from app.service.publish import document_of
+from app.service.publish import maintained_document
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +36,23 @@ class CalibrationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A surface to commit; ``outcome`` labels the metric: ok, degraded or fallback."""
+    """A surface to commit with its state; ``outcome`` labels the metric: ok, degraded or fallback."""
 
     document: bytes
     outcome: str
+    state: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """No surface, and the sentence that says why; ``outcome``: no_smile, rejected or corrupt."""
+    """No surface, and the sentence that says why; ``outcome``: no_smile, rejected or corrupt.
+
+    ``state`` is for the next chain; empty leaves the one there is.
+    """
 
     reason: str
     outcome: str
+    state: bytes = b""
 
 
 def recalibrate(
@@ -57,17 +64,20 @@ def recalibrate(
     except CorruptPayload as corrupt:
         return Unfit(f"stored chain cannot be read: {corrupt}", "corrupt")
     try:
-        fit = calibrate_surface(
+        maintained = maintain_surface(
             chain,
             model=policy.model_for(chain.underlying),
             previous=_previous_surface(claim),
+            state=decode_state(claim.state),
             options=policy.options,
         )
     except NoSmile as nothing:
         return Unfit(str(nothing), "no_smile")
+    fit = maintained.fit
     if fit.status is SurfaceStatus.REJECTED:
         return Unfit(fit.reason or "rejected", "rejected")
-    return Fitted(encode_document(document_of(fit, chain)), _outcome(fit))
+    document = encode_document(maintained_document(maintained, chain))
+    return Fitted(document, _outcome(fit), encode_state(maintained.state))
 
 
 def _previous_surface(claim: Claim) -> VolSurface | None:

@@ -21,6 +21,8 @@ CHAIN_MAGIC: Final = b"SKch"
 CHAIN_VERSION: Final = 1
 DOCUMENT_MAGIC: Final = b"SKsd"
 DOCUMENT_VERSION: Final = 1
+STATE_MAGIC: Final = b"SKst"
+STATE_VERSION: Final = 1
 
 _LEVEL: Final = 1
 """zstandard's fastest usual level: 24 kB for 64 kB of quote columns, in a fraction of a millisecond."""
@@ -113,6 +115,16 @@ def seal_document(document: bytes) -> bytes:
 def open_document(data: bytes) -> bytes:
     """Return the document that was sealed. Raises CorruptPayload."""
     return _opened(DOCUMENT_MAGIC, DOCUMENT_VERSION, data)
+
+
+def seal_state(state: bytes) -> bytes:
+    """Return the bytes that travel with a surface in their envelope."""
+    return _enveloped(STATE_MAGIC, STATE_VERSION, state)
+
+
+def open_state(data: bytes) -> bytes:
+    """Return the state that was sealed. Raises CorruptPayload."""
+    return _opened(STATE_MAGIC, STATE_VERSION, data)
 
 
 def check_chain(data: bytes) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.service.ports import CorruptPayload, PublishedSurface
-from app.store.codec import open_document
+from app.store.codec import open_document, open_state
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 """A stream entry: its id and its fields."""
@@ -22,7 +22,10 @@ def version_of(entry: bytes) -> int:
 
 
 def surface_of(underlying: str, entry: Entry) -> PublishedSurface:
-    """Return the surface in a history entry. Raises CorruptPayload when document or envelope is damaged."""
+    """Return the surface in a history entry. Raises CorruptPayload when document, state or envelope is damaged.
+
+    An entry written before surfaces had a state has none.
+    """
     name, stored = entry
     version = version_of(name)
     try:
@@ -43,4 +46,5 @@ def surface_of(underlying: str, entry: Entry) -> PublishedSurface:
         received_ms=received_ms,
         calibrated_at_ms=calibrated_at_ms,
         document=open_document(document),
+        state=open_state(stored[b"state"]) if b"state" in stored else b"",
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from app.service.ports import Claim, CommitOutcome, CorruptPayload, FitTimings, PublishedSurface
-from app.store.codec import check_chain, seal_document
+from app.store.codec import check_chain, open_state, seal_document, seal_state
 from app.store.keys import DEAD_LETTERS_KEPT, MAX_ATTEMPTS, UPDATES_KEPT, Keys, chain_order, histogram_bounds_us
 from app.store.links import BlockingLink
 from app.store.lua import ANNOUNCE, CLAIM, EXTEND, HAND_BACK, SETTLE
@@ -60,14 +60,19 @@ class RedisWorkQueue:
             [claim.token, str(claim.fence), self._consumer],
         )
 
-    def commit(self, claim: Claim, document: bytes, *, outcome: str, timings: FitTimings) -> CommitOutcome:
+    def commit(
+        self, claim: Claim, document: bytes, *, outcome: str, timings: FitTimings, state: bytes = b""
+    ) -> CommitOutcome:
         """Publish the surface fitted to the claimed chain and release the underlying. May be repeated."""
-        answer = self._settle(claim, "surface", outcome, seal_document(document), "", timings)
+        answer = self._settle(claim, "surface", outcome, seal_document(document), "", timings, seal_state(state))
         return _outcome(answer)
 
-    def fail(self, claim: Claim, reason: str, *, outcome: str, timings: FitTimings | None) -> CommitOutcome:
+    def fail(
+        self, claim: Claim, reason: str, *, outcome: str, timings: FitTimings | None, state: bytes = b""
+    ) -> CommitOutcome:
         """Count the claimed chain as failed; the last good surface stays. May be repeated."""
-        return _outcome(self._settle(claim, "failed", outcome, b"", reason[:LONGEST_REASON], timings))
+        sealed = seal_state(state) if state else b""
+        return _outcome(self._settle(claim, "failed", outcome, b"", reason[:LONGEST_REASON], timings, sealed))
 
     def hand_back(self, claim: Claim) -> None:
         """Give an unfinished chain back to the queue at once, without counting an attempt. May be repeated."""
@@ -118,6 +123,7 @@ class RedisWorkQueue:
         if said != "claimed":
             return None
         fence, attempt, as_of_ms, sequence, received_ms, claimed_ms = map(int, answer[1:7])
+        previous = self._previous(underlying, answer[8])
         claim = Claim(
             underlying=underlying,
             token=token,
@@ -127,8 +133,9 @@ class RedisWorkQueue:
             sequence=sequence,
             received_ms=received_ms,
             chain=answer[7],
-            previous=self._previous(underlying, answer[8]),
+            previous=previous,
             claimed_ms=claimed_ms,
+            state=_state_of(underlying, answer[9], previous),
         )
         return claim if self._undamaged(claim) else None
 
@@ -153,7 +160,14 @@ class RedisWorkQueue:
         return True
 
     def _settle(
-        self, claim: Claim, verdict: str, outcome: str, document: bytes, reason: str, timings: FitTimings | None
+        self,
+        claim: Claim,
+        verdict: str,
+        outcome: str,
+        document: bytes,
+        reason: str,
+        timings: FitTimings | None,
+        state: bytes,
     ) -> str:
         keys = self._keys
         shard = keys.shard_of(claim.underlying)
@@ -182,12 +196,23 @@ class RedisWorkQueue:
                 histogram_bounds_us(),
                 str(self._history_limit),
                 str(UPDATES_KEPT),
+                state,
             ],
         )
         return answer.decode()
 
     def _queue_of(self, claim: Claim) -> str:
         return self._keys.queue(self._keys.shard_of(claim.underlying))
+
+
+def _state_of(underlying: str, left: bytes, previous: PublishedSurface | None) -> bytes:
+    """Return the state that a failed chain left, else that of the surface; a damaged one is nobody's."""
+    if left:
+        try:
+            return open_state(left)
+        except CorruptPayload as corrupt:
+            log.error("state_damaged", extra={"underlying": underlying, "reason": str(corrupt)})
+    return previous.state if previous else b""
 
 
 def _outcome(answer: str) -> CommitOutcome:

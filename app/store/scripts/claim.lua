@@ -4,7 +4,8 @@ local queue, state, chain, history, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], K
 local token, underlying, consumer = ARGV[1], ARGV[2], ARGV[3]
 local max_attempts, dead_letters_kept = tonumber(ARGV[4]), ARGV[5]
 
-local now = fields(state, {'state', 'token', 'dirty', 'attempts', 'fence', 'order', 'as_of', 'sequence', 'received_ms'})
+local now = fields(state, {'state', 'token', 'dirty', 'attempts', 'fence', 'order', 'as_of', 'sequence', 'received_ms',
+  'maintenance'})
 
 if now.token ~= token or (now.state ~= 'queued' and now.state ~= 'running') then
   dequeue(queue, token)
@@ -46,4 +47,4 @@ local fence = ticked(now.fence, us)
 redis.call('HSET', state, 'state', 'running', 'fence', fence, 'attempts', whole(attempt), 'running_order', now.order,
   'running_as_of', now.as_of, 'running_sequence', now.sequence, 'running_received_ms', now.received_ms)
 return {'claimed', fence, whole(attempt), now.as_of, now.sequence, now.received_ms, ms_of(us), payload,
-  redis.call('XREVRANGE', history, '+', '-', 'COUNT', 1)}
+  redis.call('XREVRANGE', history, '+', '-', 'COUNT', 1), now.maintenance or ''}

@@ -5,7 +5,7 @@ local updates, counters, histograms = KEYS[5], KEYS[6], KEYS[7]
 local token, underlying, fence, order = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local verdict, outcome, document, reason = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local calibration_us, queue_wait_us, bounds_us = ARGV[9], ARGV[10], ARGV[11]
-local history_kept, updates_kept = ARGV[12], ARGV[13]
+local history_kept, updates_kept, maintenance = ARGV[12], ARGV[13], ARGV[14]
 
 local now = fields(state, {'state', 'token', 'fence', 'dirty', 'running_order', 'running_as_of', 'running_sequence',
   'running_received_ms', 'version', 'surface_order', 'settled_fence', 'settled_as'})
@@ -42,11 +42,13 @@ local function publish()
     now.running_received_ms, ms_of(us)}
   redis.call('XADD', history, 'MAXLEN', '=', history_kept, version .. '-0', 'prev_version', previous,
     'as_of', now.running_as_of, 'sequence', now.running_sequence, 'received_ms', now.running_received_ms,
-    'calibrated_ms', ms_of(us), 'check', redis.sha1hex(table.concat(envelope, '|')), 'document', document)
+    'calibrated_ms', ms_of(us), 'check', redis.sha1hex(table.concat(envelope, '|')), 'document', document,
+    'state', maintenance)
   local number = redis.call('HINCRBY', counters, 'updates', 1)
   redis.call('XADD', updates, 'MAXLEN', '~', updates_kept, '*', 'underlying', underlying, 'version', version,
     'number', whole(number))
   redis.call('HSET', state, 'version', version, 'surface_order', order)
+  redis.call('HDEL', state, 'maintenance')
   observe('end_to_end', end_to_end_us)
   observe('received_to_published', since_received_us)
 end
@@ -63,6 +65,9 @@ if verdict == 'surface' then
 else
   count(state, 'failed')
   redis.call('HSET', state, 'failure', reason, 'failure_as_of', now.running_as_of)
+  if maintenance ~= '' then
+    redis.call('HSET', state, 'maintenance', maintenance)
+  end
 end
 count(state, 'calibration:' .. outcome)
 if calibration_us ~= '' then

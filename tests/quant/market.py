@@ -1,0 +1,31 @@
+"""Recorded chains as a market that goes on: read once a test run, five minutes apart."""
+
+from functools import cache
+from itertools import islice
+
+from app.feeds.recording import SHIPPED, read_recorded
+from app.quant.chain import OptionChain
+from app.quant.maintenance import MaintainedFit, MaintenanceState, maintain_surface
+from app.quant.surface import VolSurface
+from app.venues import VENUES
+
+BTC, ETH = SHIPPED
+
+
+@cache
+def recorded_chains(underlying: str, count: int) -> tuple[OptionChain, ...]:
+    """The first ``count`` recorded chains of BTC or ETH."""
+    path = {"BTC": BTC, "ETH": ETH}[underlying]
+    return tuple(VENUES[r.venue].parse(r.body, received_ms=0) for r in islice(read_recorded(path), count))
+
+
+@cache
+def maintained_series(underlying: str, count: int) -> tuple[MaintainedFit, ...]:
+    """The surfaces of the first ``count`` recorded chains, each maintained from the one before."""
+    fits: list[MaintainedFit] = []
+    surface: VolSurface | None = None
+    state: MaintenanceState | None = None
+    for chain in recorded_chains(underlying, count):
+        fits.append(maintain_surface(chain, previous=surface, state=state))
+        surface, state = fits[-1].fit.surface, fits[-1].state
+    return tuple(fits)

@@ -1,0 +1,95 @@
+"""A claimed chain to bytes: replayed bit for bit, state in and out, and every way not to publish."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.quant.chain import OptionChain
+from app.quant.maintenance import MaintenanceState
+from app.quant.models import DEFAULT_MODEL
+from app.service.document import decode_document
+from app.service.maintenance_state import VERSION, decode_state, encode_state
+from app.service.ports import Claim, CorruptPayload, PublishedSurface
+from app.service.recalibrate import CalibrationPolicy, Fitted, Unfit, recalibrate
+from tests.quant.market import maintained_series, recorded_chains
+
+POLICY = CalibrationPolicy(model=DEFAULT_MODEL)
+
+
+def claim_of(chain: OptionChain, before: Fitted | None) -> Claim:
+    previous = None
+    if before is not None:
+        previous = PublishedSurface(chain.underlying, 1, 0, chain.as_of_ms - 1, 0, 0, 0, before.document, before.state)
+    state = before.state if before else b""
+    return Claim(chain.underlying, "1-1", 1, 1, chain.as_of_ms, chain.sequence, 0, b"", previous, 0, state)
+
+
+def fitted(chain: OptionChain, before: Fitted | None) -> Fitted:
+    answer = recalibrate(claim_of(chain, before), decode_chain=lambda _: chain, policy=POLICY)
+    assert isinstance(answer, Fitted)
+    return answer
+
+
+def test_a_series_replays_bit_for_bit() -> None:
+    runs = []
+    for _ in range(2):
+        answers: list[Fitted] = []
+        for chain in recorded_chains("BTC", 4):
+            answers.append(fitted(chain, answers[-1] if answers else None))
+        runs.append(answers)
+    assert runs[0] == runs[1]
+    documents = [decode_document(answer.document) for answer in runs[0]]
+    confidence = [document.confidence for document in documents]
+    assert confidence[0] is not None
+    assert confidence[0].coverage is None
+    assert confidence[3] is not None
+    assert confidence[3].coverage is not None
+    assert confidence[3].per_bucket
+    assert "confidence_level" in documents[0].units
+
+
+def test_without_its_state_a_series_learns_anew() -> None:
+    first, second, third = recorded_chains("BTC", 3)
+    before = fitted(second, fitted(first, None))
+    forgetful = fitted(third, replace(before, state=b""))
+    assert fitted(third, before).state != forgetful.state
+    assert decode_document(fitted(third, before).document).slices[3].parameters is not None
+    assert (
+        decode_document(forgetful.document).slices[3].parameters
+        == decode_document(fitted(third, before).document).slices[3].parameters
+    )
+
+
+def test_a_state_survives_its_bytes() -> None:
+    state = maintained_series("BTC", 4)[-1].state
+    assert decode_state(encode_state(state)) == state
+    assert len(encode_state(state)) < 4_000
+    assert decode_state(b"") is None
+    assert decode_state(b"\xff" + encode_state(state)[1:]) is None
+    assert decode_state(VERSION + b"\x00damaged") is None
+    assert decode_state(encode_state(MaintenanceState())) == MaintenanceState()
+
+
+def test_a_damaged_chain_is_no_surface() -> None:
+    def damaged(_: bytes) -> OptionChain:
+        raise CorruptPayload("CRC-32 differs")
+
+    answer = recalibrate(claim_of(recorded_chains("BTC", 4)[0], None), decode_chain=damaged, policy=POLICY)
+    assert answer == Unfit("stored chain cannot be read: CRC-32 differs", "corrupt")
+
+
+def test_a_chain_without_a_smile_is_no_surface() -> None:
+    chain = recorded_chains("BTC", 4)[0]
+    late = replace(chain, as_of_ms=chain.expiries[-1].expiry_ms + 1)
+    answer = recalibrate(claim_of(late, None), decode_chain=lambda _: late, policy=POLICY)
+    assert isinstance(answer, Unfit)
+    assert answer.outcome == "no_smile"
+
+
+@pytest.mark.parametrize("model", ["svi", "essvi"])
+def test_the_policy_names_the_model(model: str) -> None:
+    chain = recorded_chains("BTC", 4)[0]
+    policy = CalibrationPolicy(model=DEFAULT_MODEL, model_by_underlying=((chain.underlying, model),))
+    answer = recalibrate(claim_of(chain, None), decode_chain=lambda _: chain, policy=policy)
+    assert isinstance(answer, Fitted)
+    assert decode_document(answer.document).model == model
