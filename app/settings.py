@@ -184,6 +184,12 @@ class Settings:
     stale_after_s: Annotated[
         float, Setting("SMILEKEEPER_STALE_AFTER_S", "120", _number(0.1, 1e7), "age from which a surface is stale")
     ]
+    longest_wait_s: Annotated[
+        float,
+        Setting(
+            "SMILEKEEPER_LONGEST_WAIT_S", "60", _number(0.1, 1e7), "seconds chains may wait before new ones get 503"
+        ),
+    ]
     max_body_bytes: Annotated[
         int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "2097152", _whole(1024, 1 << 30), "largest body of a request")
     ]

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.quant.errors import InvalidChain, InvalidQuery
-from app.service.ports import CorruptPayload, StoreUnavailable
+from app.service.ports import CorruptPayload, QueueBehind, StoreUnavailable
 from app.service.submit import ClockSkew
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -88,6 +88,7 @@ ROWS: Final[Mapping[type[Exception], Row]] = {
     NotAllowed: Row(HTTPStatus.FORBIDDEN, "not-allowed", "Not allowed"),
     Overloaded: Row(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
     NotReady: Row(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
+    QueueBehind: Row(HTTPStatus.SERVICE_UNAVAILABLE, "queue-behind", "Calibration is behind"),
     StoreUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "Store unavailable"),
     CorruptPayload: Row(HTTPStatus.SERVICE_UNAVAILABLE, "corrupt-payload", "Stored payload quarantined"),
     ClientDisconnect: Row(HTTPStatus.BAD_REQUEST, "incomplete-body", "The body ended early"),

@@ -17,7 +17,7 @@ from app.metrics.fleet import fleet_metrics
 from app.metrics.labels import UnderlyingLabels
 from app.metrics.surfaces import surface_metrics
 from app.service.document import SurfaceDocument
-from app.service.ports import CorruptPayload, FleetStatus, PublishedSurface, StoreUnavailable
+from app.service.ports import CorruptPayload, FleetStatus, PublishedSurface, QueueBehind, StoreUnavailable
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -96,6 +96,8 @@ class ServiceMetrics:
         """Count a failure of the block against the store, and let it pass."""
         try:
             yield
+        except QueueBehind:  # the store answered
+            raise
         except (StoreUnavailable, CorruptPayload):
             self._store_errors.labels(operation).inc()
             raise

@@ -19,6 +19,8 @@ API_CONNECTIONS: Final = 32
 WORKER_CONNECTIONS: Final = 3
 """Main thread, heartbeat and watchdog."""
 HISTORY_LIMIT: Final = 500
+LONGEST_WAIT_S: Final = 60.0
+"""A surface fitted from an accepted chain is then still younger than the two minutes from which it counts as stale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,12 @@ class AsyncStore:
 
 
 def connect_async(
-    url: str, *, shards: int = 1, prefix: str = DEFAULT_PREFIX, connections: int = API_CONNECTIONS
+    url: str,
+    *,
+    shards: int = 1,
+    prefix: str = DEFAULT_PREFIX,
+    connections: int = API_CONNECTIONS,
+    longest_wait_s: float = LONGEST_WAIT_S,
 ) -> AsyncStore:
     """Return the ports of an API process on the server at ``url`` (redis://, rediss:// or unix://)."""
     keys = Keys(prefix, shards)
@@ -50,7 +57,7 @@ def connect_async(
     waiting = Link(url, connections=1, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
     reader = RedisSurfaceReader(link, keys)
     return AsyncStore(
-        intake=RedisChainIntake(link, keys),
+        intake=RedisChainIntake(link, keys, longest_wait_s=longest_wait_s),
         surfaces=reader,
         updates=RedisUpdateFeed(waiting, RedisSurfaceReader(waiting, keys), keys),
         fleet=RedisFleet(link, keys),

@@ -40,6 +40,7 @@ ingest         idle -> queued         received
                running -> dirty       received                                            (deferred)
                dirty -> dirty         received, superseded                                (coalesced)
                none                   received, duplicate or stale: not after the newest chain received
+               none                   none: a chain of the shard waits too long for a worker, so nothing is accepted
                queued -> queued       received, superseded: a damaged log had lost the token   (queued)
 claim          queued -> running      new fence, attempts + 1
                running -> running     the lease ran out: reclaimed, and superseded if dirty

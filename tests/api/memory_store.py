@@ -8,6 +8,7 @@ from typing import Any
 from app.service.ports import (
     FleetStatus,
     PublishedSurface,
+    QueueBehind,
     StoreUnavailable,
     SubmitOutcome,
     UnderlyingCounts,
@@ -20,6 +21,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.away = False
+        self.behind = False
         self.warm_workers = 1
         self.chains: list[tuple[str, int, int, bytes]] = []
         self.invalid: dict[str, int] = defaultdict(int)
@@ -46,6 +48,8 @@ class MemoryStore:
 
     async def submit(self, underlying: str, as_of_ms: int, sequence: int, chain: bytes) -> SubmitOutcome:
         self._check()
+        if self.behind:
+            raise QueueBehind("a chain has waited 61.0 s for a worker", retry_after_s=5.0)
         newest = max(((c[1], c[2]) for c in self.chains if c[0] == underlying), default=(-1, -1))
         if (as_of_ms, sequence) == newest:
             return SubmitOutcome.DUPLICATE

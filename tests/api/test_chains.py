@@ -89,6 +89,18 @@ async def test_says_when_to_try_again_without_a_store(client: httpx.AsyncClient,
     assert broken.status_code == 422, "a malformed body is the client's fault even then"
 
 
+async def test_says_when_to_try_again_while_calibration_is_behind(
+    client: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    store.behind = True
+    answer = await client.post("/v1/chains/native", json=chain())
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json()["type"] == "urn:smilekeeper:problem:queue-behind"
+    assert 'volsurf_redis_errors_total{kind="submit"}' not in (await client.get("/metrics")).text
+    store.behind = False
+    assert (await client.post("/v1/chains/native", json=chain())).status_code == 202
+
+
 DEEP = b"[" * 100_000
 HOSTILE = {
     "nan": b'{"as_of": NaN}',

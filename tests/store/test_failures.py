@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import exceptions
 
-from app.service.ports import CommitOutcome, StoreUnavailable, SubmitOutcome
+from app.service.ports import CommitOutcome, QueueBehind, StoreUnavailable, SubmitOutcome
 from app.store.connect import connect_async, connect_worker
 from app.store.failures import LATER_S, unavailable
 from app.store.keys import MAX_ATTEMPTS
@@ -213,3 +213,24 @@ def test_calls_given_up_midway_do_not_mix_up_answers(valkey: RealServer) -> None
 )
 def test_what_went_wrong_is_said_in_words(error: Exception, meaning: str) -> None:
     assert meaning in str(unavailable(error))
+
+
+def test_what_waits_too_long_stops_the_intake_until_a_worker_takes_it(server: RealServer) -> None:
+    with opened(server.url, longest_wait_s=0.2) as patient, opened(server.url) as store:
+        assert patient.submit("BTC") is SubmitOutcome.QUEUED
+        assert patient.submit("ETH") is SubmitOutcome.QUEUED
+        time.sleep(0.25)
+        for name, as_of_ms in (("BTC", AS_OF_MS + 1), ("SOL", AS_OF_MS)):
+            with pytest.raises(QueueBehind, match=r"waited 0\.\d s for a worker; beyond 0\.2 s") as refusal:
+                patient.submit(name, as_of_ms)
+            assert refusal.value.retry_after_s == LATER_S
+        assert patient.submit("BTC") is SubmitOutcome.DUPLICATE, "a repeated chain is answered all the same"
+        assert store.counts("BTC").received == 2
+        assert store.run(store.api.surfaces.underlyings()) == ["BTC", "ETH"]
+        worker = store.worker()
+        running = claimed(worker)
+        with pytest.raises(QueueBehind):
+            patient.submit("SOL")
+        claimed(worker)
+        assert patient.submit("SOL") is SubmitOutcome.QUEUED, "a fit that takes long is not a wait"
+        assert patient.submit(running.underlying, AS_OF_MS + 1) is SubmitOutcome.DEFERRED

@@ -2,12 +2,37 @@
 
 local queue, state, chain, underlyings = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local underlying, order, as_of, sequence, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local longest_wait_ms = tonumber(ARGV[6])
+
+-- How long the first token that no worker has been given waits; a token's id begins with its milliseconds.
+local function longest_wait(now_ms)
+  local since = '-'
+  if redis.call('EXISTS', queue) == 1 then
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', queue)) do
+      for i = 1, #group, 2 do
+        if group[i] == 'last-delivered-id' then
+          since = '(' .. group[i + 1]
+        end
+      end
+    end
+  end
+  local first = redis.call('XRANGE', queue, since, '+', 'COUNT', 1)[1]
+  return first and now_ms - tonumber(string.match(first[1], '^%d+')) or 0
+end
+
+local now = fields(state, {'state', 'token', 'order', 'dirty'})
+local newer = not now.order or order > now.order
+if newer then
+  local wait_ms = longest_wait(math.floor(now_us() / 1000))
+  if wait_ms > longest_wait_ms then
+    return wait_ms
+  end
+end
 
 count(state, 'received')
 redis.call('SADD', underlyings, underlying)
-local now = fields(state, {'state', 'token', 'order', 'dirty'})
 
-if now.order and order <= now.order then
+if not newer then
   local outcome = order == now.order and 'duplicate' or 'stale'
   count(state, outcome)
   return outcome
