@@ -9,9 +9,10 @@ import { known } from "./state.js";
 const FULL_SHADE = 0.01;
 
 export function mount(root) {
-  const [atm, moved, error, inside] = ["atm", "moved", "error", "inside"].map(id =>
+  const [atm, moved, error, inside, coverage] = ["atm", "moved", "error", "inside", "coverage"].map(id =>
     element("div", { class: "chart", id: `drift-${id}`, role: "img" }));
   const nodes = element("div", { id: "drift-nodes" });
+  const buckets = element("div", { id: "coverage-buckets" });
   const note = element("p", { class: "note" });
   root.append(
     element("div", { class: "pair" },
@@ -19,7 +20,9 @@ export function mount(root) {
       card("Drift", "root mean square change of vol from surface to surface, vol points", moved),
       card("Fit error", "model vol against mid vol, vol points", error),
       card("Inside the spread", "share of quotes whose model vol lies within bid and ask", inside)),
-    card("Since the surface before", "change of vol at fixed tenors and deltas, vol points", nodes), note);
+    element("div", { class: "pair uneven" },
+      card("Since the surface before", "change of vol at fixed tenors and deltas, vol points", nodes),
+      card("Coverage of the error bars", "share of later mid vols that the bands held", coverage, buckets)), note);
   return () => {
     const { document, readings, historyError } = known();
     const times = readings.map(each => each.asOf);
@@ -30,20 +33,44 @@ export function mount(root) {
       chart(atm, tenors.map((days, i) => [`${days} d`, times, readings.map(each => each.atm[i]), i]), "ATM vol over time", " %");
       chart(moved, [["drift", times, readings.map(each => each.drift), 0]], "Drift over time", "", true);
       chart(error, [["rmse", times, readings.map(each => each.rmse), 0], ["largest", times, readings.map(each => each.maxError), 1]], "Fit error over time", "", true);
-      chart(inside, [["inside", times, readings.map(each => each.inside), 0]], "Share inside the spread over time", " %");
+      chart(inside, [["inside", times, readings.map(each => each.inside), 0]], "Share inside the spread over time", " %", false, { maxallowed: 100 });
     }
     nodes.replaceChildren(nodeTable(document));
+    showCoverage(coverage, buckets, document, readings);
     note.textContent = span(readings) + (historyError ? ` Older surfaces are missing: ${historyError}.` : "");
   };
 }
 
-function chart(node, lines, label, suffix, fromZero = false) {
+function showCoverage(node, buckets, { confidence, underlying }, readings) {
+  const measured = readings.filter(each => each.coverage != null);
+  node.hidden = measured.length < 2;
+  buckets.replaceChildren(confidence?.coverage == null
+    ? element("p", { class: "note" }, confidence ? "Not measured yet: no chain has followed a surface." : "This surface carries no measured coverage.")
+    : bucketTable(confidence));
+  if (node.hidden) return;
+  const times = measured.map(each => each.asOf);
+  node.setAttribute("aria-label", "Coverage of the error bars over time");
+  draw(node, [
+    line("held", times, measured.map(each => 100 * each.coverage), { ...series(0), dash: "solid" }, { hovertemplate: "%{y:.1f} %<br>%{x}<extra></extra>" }),
+    line("wanted", [times[0], times.at(-1)], Array(2).fill(100 * (confidence?.level ?? NaN)), { ...series(5), dash: "dot", width: 1.5 }, { hoverinfo: "skip" }),
+  ], { xaxis: axis("market time, UTC", { type: "date" }), yaxis: axis("", { ticksuffix: " %" }) }, `${underlying} coverage`);
+}
+
+/** Buckets are named tenor/moneyness. */
+function bucketTable({ level, coverage, per_bucket: perBucket }) {
+  const [tenors, places] = [0, 1].map(part => [...new Set(Object.keys(perBucket).map(bucket => bucket.split("/")[part]))]);
+  const rows = tenors.map(tenor => [tenor, ...places.map(place => percent(perBucket[`${tenor}/${place}`], 1))]);
+  return element("div", {}, element("p", {}, `Held ${percent(coverage, 1)}, wanted ${percent(level, 0)}.`),
+    table("Coverage by tenor and moneyness", [{ label: "tenor", words: true }, ...places.map(label => ({ label }))], rows));
+}
+
+function chart(node, lines, label, suffix, fromZero = false, limits = {}) {
   const traces = lines.map(([name, x, values, i]) => line(name, x, values.map(v => (v == null ? null : 100 * v)), series(i),
     { hovertemplate: `%{y:.3f}${suffix}<br>%{x}<extra>${name}</extra>`,
       ...(fromZero && lines.length === 1 ? { fill: "tozeroy", fillcolor: faded("--series-1", 0.15), line: { shape: "hvh" } } : {}) }));
   node.setAttribute("aria-label", label);
   draw(node, traces, {
-    xaxis: axis("market time, UTC", { type: "date" }), yaxis: axis("", { ticksuffix: suffix, rangemode: fromZero ? "tozero" : "normal" }),
+    xaxis: axis("market time, UTC", { type: "date" }), yaxis: axis("", { ticksuffix: suffix, rangemode: fromZero ? "tozero" : "normal", autorangeoptions: limits }),
     showlegend: lines.length > 1,
   }, `${known().document.underlying} ${label}`);
 }

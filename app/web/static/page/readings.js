@@ -16,6 +16,7 @@ export function readingOf(document) {
     maxError: fit.max_error_vol,
     inside: fit.inside_spread,
     drift: drift.vol_rms,
+    coverage: document.confidence?.coverage ?? null,
     butterfly: certificate.min_butterfly_g,
     calendar: certificate.min_calendar_gap,
     wing: certificate.max_wing_slope,

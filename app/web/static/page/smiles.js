@@ -43,10 +43,14 @@ function show(smile, chart, note, list) {
   const bands = [...curves.smiles.values()].some(({ low }) => low.some(v => v != null));
   setText(note, [
     curveError && `The curves are older than the surface: ${curveError}.`,
-    !bands && "This surface carries no error bars.",
+    bands ? wanted(document.confidence) : "This surface carries no error bars.",
     !previousCurves && "The fit before is drawn from the next update on.",
     quoteNote,
   ].filter(Boolean).join(" "));
+}
+
+function wanted(confidence) {
+  return confidence && `The error band is to hold ${percent(confidence.level, 0)} of the next chain's mid vols.`;
 }
 
 /** The expiry looked at; the first one after a week where none was chosen, or the chosen one has expired. */
