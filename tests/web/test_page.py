@@ -36,6 +36,37 @@ window.fetch = async (url, options) => {
 """
 """A service that publishes bands of one point and the quotes given."""
 
+LOCKED = """
+const Open = WebSocket, fetched = window.fetch;
+window.fetch = (url, options) => {
+  if (options.headers["X-API-Key"] === "right") return fetched(url, options);
+  return Promise.resolve(Response.json({detail: "a key is needed"}, {status: 401}));
+};
+window.WebSocket = class extends EventTarget {
+  static OPEN = 1;
+  readyState = 1;
+  constructor(url) {
+    super();
+    this.url = url;
+    setTimeout(() => this.dispatchEvent(new Event("open")));
+  }
+  send(text) {
+    if (this.open) return this.open.then(socket => socket.send(text));
+    const {op, key} = JSON.parse(text);
+    if (op !== "auth" || key !== "right") return this.refuse(`${op} is not the right key`);
+    const socket = new Open(this.url);
+    this.open = new Promise(done => socket.addEventListener("open", () => done(socket)));
+    socket.addEventListener("message", ({data}) => this.dispatchEvent(new MessageEvent("message", {data})));
+  }
+  refuse(reason) {
+    this.readyState = 3;
+    this.dispatchEvent(new CloseEvent("close", {code: 4001, reason}));
+  }
+  close() {}
+};
+"""
+"""A service that knows one key, as callers from other machines meet it."""
+
 FIGURE = "document.querySelector(`[data-figure=${arguments[0]}] .value`)?.innerText.includes(arguments[1])"
 
 
@@ -210,6 +241,24 @@ def test_of_many_underlyings_the_one_looked_at_is_followed(window, service, http
     after = post(http, recorded[3], names[-1])
     window.wait(FIGURE, "forward", figures_of(after)["forward"])
     assert window.console_errors() == []
+
+
+def test_a_caller_from_elsewhere_is_asked_for_a_key(window, service, surface):
+    identifier = window.emulate("Page.addScriptToEvaluateOnNewDocument", source=LOCKED)
+    enter = "document.getElementById('key').value = arguments[0]; document.querySelector('#key-form button').click()"
+    try:
+        window.open(f"{service.base_url}/#underlying=BTC")
+        window.wait("document.querySelector('#key-form').checkVisibility()")
+        assert "subscribe is not the right key" in window.text("#banner")
+        assert "a key is needed" in window.text("#loading")
+        window.run(enter, "wrong")
+        window.wait("document.querySelector('#banner').innerText.includes('auth is not the right key')")
+        window.run(enter, "right")
+        window.wait(FIGURE, "forward", figures_of(surface)["forward"])
+        assert not window.text("#banner")
+    finally:
+        window.emulate("Page.removeScriptToEvaluateOnNewDocument", **identifier)
+        window.run("sessionStorage.clear()")
 
 
 def test_tabs_follow_the_keyboard(window, service, surface):

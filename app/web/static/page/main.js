@@ -1,5 +1,6 @@
 /** The page: what is drawn where, once a frame at most. */
 
+import { useAccessKey } from "./access_key.js";
 import * as certificate from "./certificate.js";
 import * as drift from "./drift.js";
 import { setText } from "./element.js";
@@ -69,6 +70,7 @@ function drawConnection() {
   setText(at("connection-words"), PHASES[phase]);
   const away = phase === "away" || phase === "refused";
   at("banner").hidden = !away;
+  at("key-form").hidden = phase !== "refused";
   document.body.classList.toggle("away", away);
   if (!away) return;
   const wait = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
@@ -97,6 +99,12 @@ recall(VIEWS.map(({ name }) => name));
 drawWith(drawPage);
 makeThemeSwitch(at("theme"), changed);
 at("banner-now").addEventListener("click", reconnect);
+at("key-form").addEventListener("submit", event => {
+  event.preventDefault();
+  useAccessKey(at("key").value.trim());
+  at("key").value = "";
+  reconnect();
+});
 document.addEventListener("visibilitychange", changed);
 showHowToPost();
 setInterval(ticked, TICK_MS);

@@ -1,5 +1,7 @@
 /** The service's HTTP side. Every failure is a Refused that says, in the service's own words, what is wrong. */
 
+import { accessKey } from "./access_key.js";
+
 const TIMEOUT_MS = 10000;
 
 /** `status` is the HTTP status, 0 where no answer came. */
@@ -53,9 +55,11 @@ async function json(url, options) {
 }
 
 async function answer(url, options = {}) {
+  const key = accessKey();
+  const headers = { ...options.headers, ...(key && { "X-API-Key": key }) };
   let response;
   try {
-    response = await fetch(url, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    response = await fetch(url, { ...options, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch (error) {
     const late = error.name === "TimeoutError";
     throw new Refused(0, late ? `no answer within ${TIMEOUT_MS / 1000} s` : "the service cannot be reached");

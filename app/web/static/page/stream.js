@@ -1,5 +1,7 @@
 /** WS /v1/stream: subscribe, resume from the last version seen, reconnect with backoff, and notice a dead line. */
 
+import { accessKey } from "./access_key.js";
+
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15000;
 const PING_EVERY_MS = 10000;
@@ -7,8 +9,8 @@ const PING_EVERY_MS = 10000;
 const SILENCE_MS = 25000;
 /** The client itself is not welcome: asking again soon changes nothing. */
 const REFUSALS = new Map([
-  [4001, "the service asks callers from other machines for a key, and this page has none"],
-  [4003, "the service does not allow this page to read surfaces"],
+  [4001, "callers from other machines need a key"],
+  [4003, "this key may not read surfaces"],
 ]);
 
 export class Stream {
@@ -54,6 +56,9 @@ export class Stream {
   }
 
   #opened() {
+    const key = accessKey();
+    // A browser cannot send headers with a WebSocket: the key is its first message.
+    if (key) this.socket.send(JSON.stringify({ op: "auth", key }));
     this.refreshSubscription();
     clearInterval(this.pinging);
     this.pinging = setInterval(() => this.#ping(), PING_EVERY_MS);
@@ -95,7 +100,7 @@ export class Stream {
     this.onState({
       phase: refusal ? "refused" : "away",
       since: this.lost,
-      reason: refusal ?? (reason || null),
+      reason: reason || refusal || null,
       retryAt: Date.now() + wait,
     });
   }
