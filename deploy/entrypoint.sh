@@ -1,4 +1,5 @@
 # numba opens its cache for writing even to read it; with a read-only root the kernels move to the writable /tmp first.
 set -eu
-cp -r /opt/kernels /tmp/kernels
+mkdir -p "$NUMBA_CACHE_DIR"
+cp -r /opt/kernels/. "$NUMBA_CACHE_DIR"
 exec python3 -m app "$@"
