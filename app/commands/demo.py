@@ -1,12 +1,18 @@
-"""The recorded market that ships with the program, sent to a running service from where that one stands."""
+"""The recorded market that ships with the program, sent to a running service day after day."""
 
 import argparse
+import os
+import sys
+from itertools import count
 from typing import Final
 
 import httpx
 
-from app.commands.replay import send
-from app.feeds.recording import SHIPPED
+from app.commands.replay import set_by_signals
+from app.feeds.chain_client import FeedRejected, ServiceAway
+from app.feeds.recording import SHIPPED, read_recorded
+from app.feeds.replay import replay
+from app.quant.year_fraction import MS_PER_DAY
 from app.service.iso_time import ms_of
 from app.settings import load
 
@@ -21,10 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Send the recording to its end. What the service has from an earlier run is left out."""
+    """Send the recording until asked to stop, each pass a day later than the one before.
+
+    What the service has from an earlier run is left out.
+    """
     settings = load()
     url = arguments.to or settings.base_url
-    return send(SHIPPED, url=url, speed=settings.demo_speed, after_ms=played_until_ms(url))
+    stop = set_by_signals()
+    played = played_until_ms(url)
+    try:
+        for days in count(days_played(played)):
+            replay(SHIPPED, url=url, speed=settings.demo_speed, after_ms=played, later_by_days=days, stop=stop)
+            if stop.is_set():
+                return 0
+    except (FeedRejected, ServiceAway) as ended:
+        print(ended, file=sys.stderr)
+    return os.EX_UNAVAILABLE
 
 
 def played_until_ms(url: str) -> int | None:
@@ -35,3 +53,11 @@ def played_until_ms(url: str) -> int | None:
         return None
     known = {each["underlying"]: ms_of(each["as_of"]) for each in answer.json()["surfaces"]}
     return min(known[name] for name in UNDERLYINGS) if known.keys() >= UNDERLYINGS else None
+
+
+def days_played(played_until: int | None) -> int:
+    """Return how many days later the pass is that the service has been sent up to ``played_until`` (ms UTC)."""
+    if played_until is None:
+        return 0
+    begins = min(next(read_recorded(path)).as_of_ms for path in SHIPPED)
+    return max(0, (played_until - begins) // MS_PER_DAY)

@@ -33,9 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def send(paths: Sequence[Path], *, url: str, speed: float, after_ms: int | None = None) -> int:
     """Replay what is in ``paths`` after ``after_ms`` until the end, SIGINT or SIGTERM, and return the exit code."""
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = set_by_signals()
     try:
         times_ms = [chain.as_of_ms for path in paths for chain in read_recorded(path)]
         bar = ProgressBar(sum(1 for as_of_ms in times_ms if after_ms is None or as_of_ms > after_ms))
@@ -46,6 +44,14 @@ def send(paths: Sequence[Path], *, url: str, speed: float, after_ms: int | None 
     bar.end()
     print(summary(result))
     return 0 if result.complete or stop.is_set() else 1
+
+
+def set_by_signals() -> Event:
+    """Return an event that SIGINT and SIGTERM set."""
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 class ProgressBar:

@@ -1,7 +1,7 @@
 """Recorded chains sent to a running service, at the pace they were recorded at or faster.
 
-Nothing in a body is changed: times stay those of the recording, so the surfaces are those of that day, and as old.
-After the last chain the replay ends. A second pass would be refused as stale, as an older chain always is.
+Times stay those of the recording, so the surfaces are those of that day, and as old. After the last chain the replay
+ends. A second pass would be refused as stale, as an older chain always is, unless it plays on a later day.
 """
 
 import heapq
@@ -16,6 +16,7 @@ from threading import Event
 import httpx
 
 from app.feeds.chain_client import REFUSED, ChainClient, Interrupted
+from app.feeds.later_day import days_later
 from app.feeds.recording import RecordedChain, read_recorded
 
 
@@ -40,6 +41,7 @@ def replay(
     url: str,
     speed: float,
     after_ms: int | None = None,
+    later_by_days: int = 0,
     api_key: str | None = None,
     on_progress: Callable[[ReplayResult], None] | None = None,
     stop: Event | None = None,
@@ -48,7 +50,8 @@ def replay(
 ) -> ReplayResult:
     """Post the chains of all recordings to ``url``, merged by time, ``speed`` times as fast as recorded.
 
-    Chains as of ``after_ms`` and earlier are left out: a service that has them would call them stale.
+    Every time and date is moved by ``later_by_days`` (later_day.py). Chains that are then as of ``after_ms`` or
+    earlier are left out: a service that has them would call them stale.
     ``speed`` inf posts each as soon as the last is answered. A chain that is late, because the service was away, is
     followed by the next without delay until the replay is back on time. ``on_progress`` hears the result so far after
     every chain; setting ``stop`` ends the replay with what was sent.
@@ -61,7 +64,8 @@ def replay(
     result = ReplayResult()
     # Series are read side by side, a chain of each in memory, so their length does not matter.
     recorded = heapq.merge(*(read_recorded(path) for path in paths), key=attrgetter("as_of_ms"))
-    chains = (chain for chain in recorded if after_ms is None or chain.as_of_ms > after_ms)
+    played = (days_later(chain, later_by_days) for chain in recorded)
+    chains = (chain for chain in played if after_ms is None or chain.as_of_ms > after_ms)
     with ChainClient(url, api_key=api_key, stop=stop, transport=transport, monotonic=monotonic) as client:
         started_s: float | None = None
         first_ms = 0

@@ -9,6 +9,7 @@ from app.commands import demo
 from app.commands.replay import ProgressBar
 from app.feeds.recording import SHIPPED
 from app.feeds.replay import ReplayResult
+from app.service.iso_time import ms_of
 
 
 @pytest.fixture(autouse=True)
@@ -49,24 +50,33 @@ def test_a_file_that_is_no_recording_is_refused(fake_service, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("known", "sent"),
+    ("known", "after", "first_day"),
     [
-        ({}, "3 chains sent: 3 queued"),
-        ({"BTC": "2023-04-12T11:17:00Z"}, "3 chains sent: 3 queued"),
-        ({"BTC": "2023-04-12T11:14:00Z", "ETH": "2023-04-12T11:13:00Z"}, "2 chains sent: 2 queued"),
-        (
-            {"BTC": "2026-01-01T00:00:00Z", "ETH": "2026-01-01T00:00:00Z"},
-            "0 chains sent: the service has all of them (an empty data folder begins anew)",
-        ),
+        ({}, None, 0),
+        ({"BTC": "2023-04-12T11:17:00Z"}, None, 0),
+        ({"BTC": "2023-04-12T11:14:00Z", "ETH": "2023-04-12T11:13:00Z"}, "2023-04-12T11:13:00Z", 0),
+        ({"BTC": "2023-04-15T16:00:00Z", "ETH": "2023-04-15T16:00:00Z"}, "2023-04-15T16:00:00Z", 3),
     ],
 )
-def test_the_demo_goes_on_where_the_service_stands(fake_service, recording, monkeypatch, capsys, known, sent):
-    monkeypatch.setattr(demo, "SHIPPED", (recording[0],))
-    monkeypatch.setenv("SMILEKEEPER_DEMO_SPEED", "1e6")
-    fake_service.status = 202
+def test_the_demo_plays_day_after_day_from_where_the_service_stands(fake_service, monkeypatch, known, after, first_day):
+    passes = []
+
+    def two_passes(paths, *, url, speed, after_ms, later_by_days, stop):
+        passes.append((paths, url, after_ms, later_by_days))
+        if len(passes) == 2:
+            stop.set()
+
+    monkeypatch.setattr(demo, "replay", two_passes)
     fake_service.surfaces = [{"underlying": name, "as_of": as_of} for name, as_of in known.items()]
     assert main(["demo", "--to", fake_service.url]) == 0
-    assert capsys.readouterr().out == f"{sent}\n"
+    after_ms = None if after is None else ms_of(after)
+    assert passes == [(SHIPPED, fake_service.url, after_ms, day) for day in (first_day, first_day + 1)]
+
+
+def test_the_demo_ends_where_it_is_refused(fake_service, capsys):
+    fake_service.status = 401
+    assert main(["demo", "--to", fake_service.url]) == os.EX_UNAVAILABLE
+    assert "401" in capsys.readouterr().err
 
 
 def test_the_bar_is_drawn_on_a_terminal_only(monkeypatch, capsys):
