@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 from urllib.parse import urlsplit
@@ -207,6 +207,14 @@ class Settings:
     def local_host(self) -> str:
         """Return the address at which clients on this machine find the API."""
         return "127.0.0.1" if self.host in EVERY_ADDRESS else self.host
+
+    @property
+    def is_local(self) -> bool:
+        """Return True where only this machine can reach the API."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def base_url(self) -> str:

@@ -1,56 +1,99 @@
-"""Who may do what. Callers on this machine and on trusted networks may do everything; others need a key."""
+"""Who may do what. Whoever shows a key is who the key says; without one, only callers on this machine and on trusted
+networks are let in, and they may do everything.
+
+A key comes in a header or in a WebSocket's first message, never in a URL: proxies and browsers write those down.
+"""
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
-from enum import StrEnum
+from dataclasses import dataclass
+from typing import Final
 
 from starlette.requests import HTTPConnection
 
+from app.api.known_keys import KnownKeys
 from app.api.problem import NotAllowed, NotAuthenticated
-
-
-class Scope(StrEnum):
-    """What a caller may do."""
-
-    INGEST = "ingest"
-    READ = "read"
-    ADMIN = "admin"
-
+from app.service.access_key import Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-ScopesOf = Callable[[HTTPConnection], frozenset[Scope]]
+
+KEY_HEADER: Final = "x-api-key"
+BEARER: Final = "bearer "
 
 
-def scopes_by_address(trusted: Sequence[Network] = ()) -> ScopesOf:
-    """Return a function that gives every scope to callers on a loopback or ``trusted`` address, none to others."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who asks: ``name`` is the key's id or the address; ``underlyings`` None means all of them."""
 
-    def scopes_of(connection: HTTPConnection) -> frozenset[Scope]:
-        known = connection.client is not None and _is_trusted(connection.client.host, trusted)
-        return frozenset(Scope) if known else frozenset()
+    name: str
+    scopes: frozenset[Scope]
+    underlyings: frozenset[str] | None = None
+    has_key: bool = False
 
-    return scopes_of
+    def check(self, needed: Scope) -> None:
+        """Raise NotAuthenticated for a caller without any scope, NotAllowed for one without ``needed``."""
+        if not self.scopes:
+            raise NotAuthenticated("callers from other machines need a key: X-API-Key, or Authorization: Bearer")
+        if needed not in self.scopes:
+            raise NotAllowed(f"this needs the scope {needed}; the caller has {', '.join(sorted(self.scopes))}")
+
+    def sees(self, underlying: str) -> bool:
+        """Return True where the caller may have to do with ``underlying``."""
+        return self.underlyings is None or underlying in self.underlyings
+
+    def check_underlying(self, underlying: str) -> None:
+        """Raise NotAllowed for an underlying that is not on the caller's list."""
+        if not self.sees(underlying):
+            allowed = ", ".join(sorted(self.underlyings or ()))
+            raise NotAllowed(f"this key is for {allowed}: not for {underlying!r}")
 
 
-def check_scope(scopes: frozenset[Scope], needed: Scope) -> None:
-    """Raise NotAuthenticated for a caller without any scope, NotAllowed for one without ``needed``."""
-    if not scopes:
-        raise NotAuthenticated("callers from other machines need a key")
-    if needed not in scopes:
-        raise NotAllowed(f"this needs the scope {needed}; the caller has {', '.join(sorted(scopes))}")
+class Gate:
+    """Tells who a connection is: by its key, if it shows one, else by its address."""
+
+    def __init__(self, trusted: Sequence[Network] = (), keys: KnownKeys | None = None) -> None:
+        self._trusted = tuple(trusted)
+        self._keys = keys
+
+    async def caller_of(self, connection: HTTPConnection) -> Caller:
+        """Return who calls, without scopes if nobody knows. Raises NotAuthenticated for a key nobody knows."""
+        shown = _shown_key(connection)
+        if shown is not None:
+            return await self.caller_with(shown)
+        host = connection.client.host if connection.client else "unknown"
+        return Caller(host, frozenset(Scope) if self._is_trusted(host) else frozenset())
+
+    async def caller_with(self, text: str) -> Caller:
+        """Return whose key this is. Raises NotAuthenticated, and StoreUnavailable while no key was ever read."""
+        key = await self._keys.find(text) if self._keys else None
+        if key is None:
+            raise NotAuthenticated("this key is not known, or was revoked")
+        return Caller(key.key_id, key.scopes, key.underlyings, has_key=True)
+
+    def _is_trusted(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:  # a Unix socket or a test client: no address
+            return False
+        return address.is_loopback or any(address in network for network in self._trusted)
 
 
-def requires(needed: Scope, scopes_of: ScopesOf) -> Callable[[HTTPConnection], Awaitable[None]]:
-    """Return a dependency that refuses requests of callers without ``needed``."""
+def requires(needed: Scope, gate: Gate) -> Callable[[HTTPConnection], Awaitable[Caller]]:
+    """Return a dependency that gives the caller, and refuses one without ``needed`` or the path's underlying."""
 
-    async def check(connection: HTTPConnection) -> None:
-        check_scope(scopes_of(connection), needed)
+    async def check(connection: HTTPConnection) -> Caller:
+        caller = await gate.caller_of(connection)
+        caller.check(needed)
+        if (underlying := connection.path_params.get("underlying")) is not None:
+            caller.check_underlying(underlying)
+        return caller
 
     return check
 
 
-def _is_trusted(host: str, trusted: Sequence[Network]) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:  # a Unix socket or a test client: no address
-        return False
-    return address.is_loopback or any(address in network for network in trusted)
+def _shown_key(connection: HTTPConnection) -> str | None:
+    key = connection.headers.get(KEY_HEADER)
+    if key is not None:
+        return key
+    authorization = connection.headers.get("authorization", "")
+    return authorization[len(BEARER) :].strip() if authorization[: len(BEARER)].lower() == BEARER else None

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from app.api.connection import CloseCode
+from app.api.connection import Authenticated, CloseCode, Credentials
 from app.api.openapi import SCHEMAS, reference
 from app.api.problem import Problem
 from app.api.stream_protocol import Ack, Pong, StreamError, StreamRequest
@@ -30,14 +30,15 @@ class StreamSurface(msgspec.Struct, frozen=True):
 
 _CLOSE_CODES: Final = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in CloseCode)
 
-_RECEIVED: Final = ("StreamRequest",)
-_SENT: Final = ("StreamSurface", "Ack", "Pong", "StreamError")
-_ANSWERS: Final = ("ChainAccepted", "SurfaceMessage", "Problem")
+_RECEIVED: Final = ("StreamRequest", "Credentials")
+_SENT: Final = ("StreamSurface", "Ack", "Pong", "StreamError", "Authenticated")
+_ANSWERS: Final = ("ChainAccepted", "SurfaceMessage", "Problem", "Authenticated")
 
 
 def asyncapi_document(title: str, version: str, venues: Mapping[str, Venue], accepted: type) -> dict[str, Any]:
     """Return the document; ``accepted`` is the struct that answers a chain."""
     sent = [StreamSurface, StreamRequest, Ack, Pong, StreamError, Problem, SurfaceMessage, accepted]
+    sent += [Credentials, Authenticated]
     formats, components = msgspec.json.schema_components(
         [venue.schema for venue in venues.values()] + sent, ref_template=SCHEMAS
     )
@@ -53,12 +54,12 @@ def asyncapi_document(title: str, version: str, venues: Mapping[str, Venue], acc
         "defaultContentType": "application/json",
         "channels": {
             "stream": _channel("/v1/stream", (*_RECEIVED, *_SENT)),
-            "chains": _channel("/v1/chains/{venue}", ("Chain", *_ANSWERS), venue=sorted(venues)),
+            "chains": _channel("/v1/chains/{venue}", ("Chain", "Credentials", *_ANSWERS), venue=sorted(venues)),
         },
         "operations": {
             "request": _operation("receive", "stream", _RECEIVED, "Subscribe, unsubscribe, ping."),
             "announce": _operation("send", "stream", _SENT, "Snapshots, updates and replies."),
-            "submitChains": _operation("receive", "chains", ("Chain",), "One chain a message."),
+            "submitChains": _operation("receive", "chains", ("Chain", "Credentials"), "One chain a message."),
             "answerChains": _operation("send", "chains", _ANSWERS, "One answer a chain, in order."),
         },
         "components": {"messages": messages, "schemas": components},

@@ -11,15 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from app.api.access import Scope, requires
+from app.api.access import Caller, requires
 from app.api.body import json_body
 from app.api.connection import accepted, receive_message, send_message
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.live_surface import surface_message
 from app.api.openapi import chain_operation
-from app.api.problem import NoSuchResource, problem_of
+from app.api.problem import NoSuchResource, NotAllowed, problem_of
 from app.quant.chain import OptionChain
 from app.quant.errors import InvalidChain
+from app.service.access_key import Scope
 from app.service.iso_time import iso_utc
 from app.service.ports import CorruptPayload, StoreUnavailable, SubmitOutcome
 from app.service.submit import submit_chain
@@ -41,34 +42,37 @@ def chains_router(context: ApiContext) -> APIRouter:
     """Return the routes that take chains."""
     router = APIRouter(tags=["chains"])
     limits = context.services.limits
-    may_ingest = Depends(requires(Scope.INGEST, context.services.scopes_of))
+    may_ingest = Depends(requires(Scope.INGEST, context.services.gate))
 
-    @router.post("/v1/chains/{venue}", dependencies=[may_ingest], **chain_operation(context.services.venues))
+    @router.post("/v1/chains/{venue}", **chain_operation(context.services.venues))
     async def submit(
-        venue: str, request: Request, wait_ms: Annotated[int, Query(ge=0, le=limits.max_wait_ms)] = 0
+        venue: str,
+        request: Request,
+        caller: Annotated[Caller, may_ingest],
+        wait_ms: Annotated[int, Query(ge=0, le=limits.max_wait_ms)] = 0,
     ) -> Response:
         format_ = _venue(context, venue)
         body = await json_body(request, limits.max_body_bytes)
-        status, answer = await take_chain(context, venue, format_, body, wait_ms)
+        status, answer = await take_chain(context, caller, format_, body, wait_ms)
         return json_response(answer, status)
 
     @router.websocket("/v1/chains/{venue}")
     async def submit_many(socket: WebSocket, venue: str, wait_ms: int = 0) -> None:
-        async with accepted(socket, context, Scope.INGEST):
+        async with accepted(socket, context, Scope.INGEST) as caller:
             async for body in _messages(socket, limits.max_body_bytes):
-                answer = await _answer(context, venue, body, min(wait_ms, limits.max_wait_ms))
+                answer = await _answer(context, caller, venue, body, min(wait_ms, limits.max_wait_ms))
                 await send_message(socket, answer.decode(), limits.ws_send_timeout_s)
 
     return router
 
 
 async def take_chain(
-    context: ApiContext, name: str, venue: Venue, body: bytes, wait_ms: int
+    context: ApiContext, caller: Caller, venue: Venue, body: bytes, wait_ms: int
 ) -> tuple[HTTPStatus, bytes]:
     """Submit the chain in ``body`` and return status and JSON of the answer.
 
     With ``wait_ms`` the answer is the surface of this chain or of a newer one, if it is published in time. Raises
-    InvalidChain, which is counted, and StoreUnavailable.
+    InvalidChain, which is counted, NotAllowed for an underlying that is not the caller's, and StoreUnavailable.
     """
     services = context.services
     now_ms = services.clock()
@@ -79,10 +83,11 @@ async def take_chain(
 
     try:
         chain, encoded = await to_thread.run_sync(read, limiter=context.parsing)
+        caller.check_underlying(chain.underlying)
         with context.metrics.store_call("submit"):
             outcome = await submit_chain(chain, intake=services.intake, encode=lambda _: encoded, now_ms=now_ms)
     except InvalidChain:
-        await _count_invalid(context, name)
+        await _count_invalid(context, venue.name)
         raise
     if wait_ms > 0:
         fitted = await context.hub.wait_for(chain.underlying, chain.as_of_ms, chain.sequence, wait_ms / 1000.0)
@@ -92,10 +97,10 @@ async def take_chain(
     return status, encode_json(ChainAccepted(chain.underlying, iso_utc(chain.as_of_ms), chain.sequence, outcome))
 
 
-async def _answer(context: ApiContext, venue: str, body: bytes, wait_ms: int) -> bytes:
+async def _answer(context: ApiContext, caller: Caller, venue: str, body: bytes, wait_ms: int) -> bytes:
     try:
-        _, answer = await take_chain(context, venue, _venue(context, venue), body, wait_ms)
-    except (InvalidChain, NoSuchResource, StoreUnavailable) as error:
+        _, answer = await take_chain(context, caller, _venue(context, venue), body, wait_ms)
+    except (InvalidChain, NoSuchResource, NotAllowed, StoreUnavailable) as error:
         return encode_json(problem_of(error))
     return answer
 

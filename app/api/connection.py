@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from enum import IntEnum
-from typing import Final
+from typing import Final, Literal
 
+import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from app.api.access import Scope, check_scope
+from app.api.access import Caller
 from app.api.context import ApiContext
 from app.api.problem import NotAllowed, NotAuthenticated
+from app.service.access_key import Scope
+from app.service.ports import CorruptPayload, StoreUnavailable
 
 
 class CloseCode(IntEnum):
@@ -18,6 +21,7 @@ class CloseCode(IntEnum):
 
     MESSAGE_TOO_BIG = 1009
     INTERNAL_ERROR = 1011
+    TRY_AGAIN_LATER = 1013
     NOT_AUTHENTICATED = 4001
     NOT_ALLOWED = 4003
     TOO_SLOW = 4008
@@ -32,6 +36,23 @@ class Closing(Exception):
         self.code = code
         self.reason = reason
 
+
+class Credentials(msgspec.Struct, frozen=True):
+    """The first message of a client that is neither trusted by its address nor able to send headers."""
+
+    op: Literal["auth"]
+    key: str
+
+
+class Authenticated(msgspec.Struct, frozen=True):
+    """The answer to Credentials: what the key allows; ``underlyings`` is null where it allows all."""
+
+    scopes: list[Scope]
+    underlyings: list[str] | None
+    op: Literal["auth"] = "auth"
+
+
+_decode_credentials: Final = msgspec.json.Decoder(Credentials).decode
 
 MAX_REASON_BYTES: Final = 123
 """What fits into a close frame (RFC 6455, 5.5)."""
@@ -58,21 +79,24 @@ async def send_message(socket: WebSocket, text: str, timeout_s: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def accepted(socket: WebSocket, context: ApiContext, needed: Scope) -> AsyncIterator[None]:
-    """Accept ``socket``, run the block, close as a Closing from it says; a disconnect ends it quietly."""
+async def accepted(socket: WebSocket, context: ApiContext, needed: Scope) -> AsyncIterator[Caller]:
+    """Accept ``socket``, give the block its caller, close as a Closing says; a disconnect ends it quietly."""
     await socket.accept()
     limits, connections = context.services.limits, context.metrics.connections
     connections.opened()
     try:
         try:
-            check_scope(context.services.scopes_of(socket), needed)
             if connections.count > limits.ws_connections:
                 raise Closing(CloseCode.TOO_MANY_REQUESTS, f"at most {limits.ws_connections} connections are served")
-            yield
+            caller = await _caller_of(socket, context)
+            caller.check(needed)
+            yield caller
         except NotAuthenticated as error:
             await _close(socket, Closing(CloseCode.NOT_AUTHENTICATED, str(error)), limits.ws_close_timeout_s)
         except NotAllowed as error:
             await _close(socket, Closing(CloseCode.NOT_ALLOWED, str(error)), limits.ws_close_timeout_s)
+        except (StoreUnavailable, CorruptPayload) as error:
+            await _close(socket, Closing(CloseCode.TRY_AGAIN_LATER, str(error)), limits.ws_close_timeout_s)
         except Closing as closing:
             if closing.code is CloseCode.TOO_SLOW:
                 context.metrics.ws_slow_disconnects.inc()
@@ -81,6 +105,27 @@ async def accepted(socket: WebSocket, context: ApiContext, needed: Scope) -> Asy
         pass
     finally:
         connections.closed()
+
+
+async def _caller_of(socket: WebSocket, context: ApiContext) -> Caller:
+    """Return who is connected: by header or address, else by the first message, as browsers cannot send headers."""
+    gate, limits = context.services.gate, context.services.limits
+    caller = await gate.caller_of(socket)
+    if caller.scopes:
+        return caller
+    try:
+        async with asyncio.timeout(limits.ws_auth_timeout_s):
+            message = await receive_message(socket, limits.ws_message_bytes)
+    except TimeoutError:
+        raise NotAuthenticated(f"no key came within {limits.ws_auth_timeout_s:g} s") from None
+    try:
+        shown = _decode_credentials(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise NotAuthenticated('the first message must be {"op": "auth", "key": "..."}') from None
+    caller = await gate.caller_with(shown.key)
+    welcome = Authenticated(sorted(caller.scopes), None if caller.underlyings is None else sorted(caller.underlyings))
+    await send_message(socket, msgspec.json.encode(welcome).decode(), limits.ws_send_timeout_s)
+    return caller
 
 
 async def _close(socket: WebSocket, closing: Closing, timeout_s: float) -> None:

@@ -11,13 +11,14 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.access import Scope, requires
+from app.api.access import requires
 from app.api.body import json_body
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.openapi import EVALUATE
 from app.api.problem import InvalidRequest
 from app.api.surfaces import newest_surface
 from app.quant.year_fraction import MS_PER_DAY
+from app.service.access_key import Scope
 from app.service.evaluate import MAX_POINTS, Points, evaluate
 from app.service.iso_time import ms_of
 
@@ -75,7 +76,7 @@ _decode: Final = msgspec.json.Decoder(EvaluateRequest).decode
 
 def evaluation_router(context: ApiContext) -> APIRouter:
     """Return the route that answers queries."""
-    router = APIRouter(tags=["surfaces"], dependencies=[Depends(requires(Scope.READ, context.services.scopes_of))])
+    router = APIRouter(tags=["surfaces"], dependencies=[Depends(requires(Scope.READ, context.services.gate))])
 
     @router.post("/v1/surfaces/{underlying}/evaluate", **EVALUATE)
     async def evaluate_points(underlying: str, request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,7 +35,9 @@ class Slot:
 class Mailbox:
     """Replies in order, and a slot a channel; channels leave in the order in which they began to wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_visible: Callable[[str], bool] = lambda _: True) -> None:
+        """``is_visible`` says of an underlying whether its surfaces may be sent to this client."""
+        self._is_visible = is_visible
         self.filled = asyncio.Event()
         self._replies: deque[str] = deque()
         self._slots: dict[str, Slot] = {}
@@ -49,6 +51,8 @@ class Mailbox:
 
     def put(self, update: Update) -> bool:
         """Make ``update`` the newest of its channel; True when it replaced one that was never sent."""
+        if not self._is_visible(update.live.published.underlying):
+            return False
         slot = self._slots.get(update.live.channel)
         self.filled.set()
         if slot is None:
@@ -60,8 +64,9 @@ class Mailbox:
 
     def put_snapshot(self, update: Update) -> None:
         """Send ``update`` unless something at least as new waits already."""
-        self._slots.setdefault(update.live.channel, Slot(update))
-        self.filled.set()
+        if self._is_visible(update.live.published.underlying):
+            self._slots.setdefault(update.live.channel, Slot(update))
+            self.filled.set()
 
     def next_reply(self) -> str | None:
         """Return the oldest reply, or None."""

@@ -28,6 +28,12 @@ _ERRORS: Final[Mapping[int, str]] = {
     503: "The store is away or the service not ready; try again after Retry-After seconds.",
 }
 
+_KEYS: Final = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+"""How a key is shown. None is needed on the service's own machine and on trusted networks."""
+
 EVALUATE_EXAMPLE: Final = {
     "expiry": ["2026-08-28T08:00:00Z", None],
     "tenor_days": [None, 30],
@@ -130,7 +136,7 @@ METRICS: Final = operation(
     "getMetrics",
     "Metrics for Prometheus",
     {200: ("Text format 0.0.4.", None)},
-    (),
+    (401, 403),
     media_type="text/plain; version=0.0.4; charset=utf-8",
 )
 
@@ -141,6 +147,8 @@ def openapi_document(app: FastAPI, venues: Mapping[str, Venue], structs: Sequenc
     types = [Problem, *structs, *(venue.schema for venue in venues.values())]
     _, components = msgspec.json.schema_components(types, ref_template=SCHEMAS)
     document.setdefault("components", {})["schemas"] = components
+    document["components"]["securitySchemes"] = _KEYS
+    document["security"] = [{name: []} for name in _KEYS] + [{}]
     submit = document["paths"]["/v1/chains/{venue}"]["post"]
     submit["responses"]["200"]["content"] = {
         "application/json": {"schema": {"anyOf": [reference("ChainAccepted"), reference("SurfaceMessage")]}}

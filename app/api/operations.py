@@ -1,18 +1,22 @@
 """For machines and people that look after the service: health, metrics, documentation."""
 
+from typing import Annotated
+
 import msgspec
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import FileResponse, Response
 
+from app.api.access import Caller, requires
 from app.api.asyncapi import asyncapi_document
 from app.api.chains import ChainAccepted
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.documentation import swagger_file
 from app.api.fleet_status import fleet_status
 from app.api.openapi import LIVEZ, METRICS, READYZ
-from app.api.problem import NoSuchResource, NotReady
+from app.api.problem import NoSuchResource, NotAllowed, NotReady
 from app.metrics.process import CONTENT_TYPE
+from app.service.access_key import Scope
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -51,7 +55,9 @@ def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
         return json_response(encode_json(Ready(True, status.warm_workers, status.workers_alive)))
 
     @router.get("/metrics", **METRICS)
-    async def metrics() -> Response:
+    async def metrics(caller: Annotated[Caller, Depends(requires(Scope.READ, context.services.gate))]) -> Response:
+        if caller.underlyings is not None:
+            raise NotAllowed("metrics are about every underlying, and this key is for some only")
         surfaces = [(surface.published, surface.document) for surface in context.hub.surfaces()]
         body = context.metrics.exposition(await fleet_status(context), surfaces)
         return Response(body, media_type=CONTENT_TYPE)

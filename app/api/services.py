@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from app.api.access import ScopesOf, scopes_by_address
+from app.api.access import Gate
 from app.quant.chain import OptionChain
 from app.service.ports import ChainIntake, Fleet, SurfaceReader, UpdateFeed
 from app.venues.venue import Venue
@@ -27,6 +27,8 @@ class ApiLimits:
     ws_message_burst: int = 50
     ws_send_timeout_s: float = 10.0
     ws_close_timeout_s: float = 5.0
+    ws_auth_timeout_s: float = 5.0
+    """For the first message of a client that cannot send headers."""
 
 
 async def _nothing_to_close() -> None:
@@ -45,6 +47,6 @@ class ApiServices:
     encode_chain: Callable[[OptionChain], bytes]
     clock: Callable[[], int]
     limits: ApiLimits = field(default_factory=ApiLimits)
-    scopes_of: ScopesOf = field(default_factory=scopes_by_address)
+    gate: Gate = field(default_factory=Gate)
     close: Callable[[], Awaitable[None]] = _nothing_to_close
     version: str = "0.1.0"

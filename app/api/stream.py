@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
-from app.api.access import Scope
+from app.api.access import Caller
 from app.api.connection import CloseCode, Closing, accepted, receive_message, send_message
 from app.api.context import ApiContext
 from app.api.hub import EVERY_SURFACE
@@ -16,6 +16,7 @@ from app.api.mailbox import Mailbox, MailboxFull, Slot
 from app.api.problem import InvalidRequest
 from app.api.stream_protocol import Ack, Pong, StreamError, StreamRequest, encode, parse_request, sort_channels
 from app.api.token_bucket import TokenBucket
+from app.service.access_key import Scope
 from app.service.iso_time import iso_utc
 from app.service.ports import CorruptPayload, PublishedSurface, StoreUnavailable
 
@@ -32,8 +33,8 @@ def stream_router(context: ApiContext) -> APIRouter:
 
     @router.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
-        async with accepted(socket, context, Scope.READ):
-            await StreamClient(socket, context).run()
+        async with accepted(socket, context, Scope.READ) as caller:
+            await StreamClient(socket, context, caller).run()
 
     return router
 
@@ -44,11 +45,12 @@ class StreamClient:
     The reader never sends and the writer never reads, so a client that stalls in one direction is noticed in both.
     """
 
-    def __init__(self, socket: WebSocket, context: ApiContext) -> None:
+    def __init__(self, socket: WebSocket, context: ApiContext, caller: Caller) -> None:
         self._socket = socket
         self._context = context
         self._limits = context.services.limits
-        self._mailbox = Mailbox()
+        self._caller = caller
+        self._mailbox = Mailbox(caller.sees)
         self._channels: set[str] = set()
         self._resumes: dict[str, int] = {}
         self._started: set[str] = set()
@@ -93,7 +95,7 @@ class StreamClient:
 
     def _subscribe(self, request: StreamRequest) -> None:
         asked = len(self._channels - set(request.channels))
-        found, reasons = sort_channels(request, taken=asked, limit=self._limits.ws_channels)
+        found, reasons = sort_channels(request, taken=asked, limit=self._limits.ws_channels, sees=self._caller.sees)
         named = [channel for channel in found if channel in request.channels]
         self._reply(Ack(request.id, named, list(reasons), reasons))
         for channel, version in found.items():

@@ -1,6 +1,7 @@
 """What is said on /v1/stream, apart from the surfaces: requests in, acknowledgements and errors out."""
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -57,17 +58,21 @@ def parse_request(message: bytes) -> StreamRequest:
         raise InvalidRequest(f"not a request: {error}") from error
 
 
-def sort_channels(request: StreamRequest, *, taken: int, limit: int) -> tuple[dict[str, int | None], dict[str, str]]:
+def sort_channels(
+    request: StreamRequest, *, taken: int, limit: int, sees: Callable[[str], bool]
+) -> tuple[dict[str, int | None], dict[str, str]]:
     """Return the channels of a subscription to accept, with the version to resume each from, and why others are not.
 
     ``taken`` channels are subscribed already, of at most ``limit``. A channel that is only resumed must be covered by
-    one of the channels asked for.
+    one of the channels asked for. ``sees`` says which underlyings the client may have; a pattern covers those only.
     """
     accepted: dict[str, int | None] = {}
     reasons: dict[str, str] = {}
     for channel in request.channels:
         if not CHANNEL.fullmatch(channel):
             reasons[channel] = f"channels are {EVERY_SURFACE} and {CHANNEL_PREFIX}<underlying>"
+        elif channel != EVERY_SURFACE and not sees(channel.removeprefix(CHANNEL_PREFIX)):
+            reasons[channel] = "the key is not for this underlying"
         elif taken + len(accepted) >= limit and channel not in accepted:
             reasons[channel] = f"at most {limit} channels a connection"
         else:
@@ -77,6 +82,8 @@ def sort_channels(request: StreamRequest, *, taken: int, limit: int) -> tuple[di
             reasons[channel] = "resume names single channels, not patterns"
         elif channel not in accepted and EVERY_SURFACE not in accepted:
             reasons.setdefault(channel, "resumed but not subscribed")
+        elif not sees(channel.removeprefix(CHANNEL_PREFIX)):
+            reasons[channel] = "the key is not for this underlying"
         elif not (version.isascii() and version.isdecimal() and len(version) <= MAX_VERSION_DIGITS):
             accepted.pop(channel, None)
             reasons[channel] = f"{version!r} is not a version"

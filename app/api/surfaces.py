@@ -11,13 +11,14 @@ from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.access import Scope, requires
+from app.api.access import Caller, requires
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.fleet_status import counts_of, failure_after, fleet_status
 from app.api.live_surface import LiveSurface, live, surface_message
 from app.api.openapi import HISTORY, LIST, SURFACE
 from app.api.problem import InvalidRequest, NoSuchResource
 from app.api.surface_summary import SurfaceSummary, summary_of
+from app.service.access_key import Scope
 from app.service.document import SurfaceMessage
 from app.service.iso_time import ms_of
 from app.service.ports import PublishedSurface
@@ -59,13 +60,15 @@ class SurfaceHistory(msgspec.Struct, frozen=True):
 
 def surfaces_router(context: ApiContext) -> APIRouter:
     """Return the routes that read surfaces."""
-    router = APIRouter(tags=["surfaces"], dependencies=[Depends(requires(Scope.READ, context.services.scopes_of))])
+    may_read = Depends(requires(Scope.READ, context.services.gate))
+    router = APIRouter(tags=["surfaces"], dependencies=[may_read])
     most = min(context.services.limits.history_limit, MAX_HISTORY_PAGE)
 
     @router.get("/v1/surfaces", **LIST)
-    async def list_surfaces() -> Response:
+    async def list_surfaces(caller: Annotated[Caller, may_read]) -> Response:
         freshness = context.freshness()
-        surfaces, status = await _all(context), await fleet_status(context)
+        surfaces = [each for each in await _all(context) if caller.sees(each.published.underlying)]
+        status = await fleet_status(context)
         counts = {each.underlying: each for each in status.underlyings} if status else {}
         failures = [failure_after(counts.get(s.published.underlying), s.published.as_of_ms) for s in surfaces]
         summaries = [summary_of(s, freshness, failure) for s, failure in zip(surfaces, failures, strict=True)]

@@ -6,14 +6,16 @@ import sys
 import time
 
 from app import logs
-from app.api.access import scopes_by_address
+from app.api.access import Gate
 from app.api.app import create_app
+from app.api.known_keys import KnownKeys
 from app.api.server import serve
 from app.api.services import ApiLimits, ApiServices
 from app.quant.warm_up import warm_up_queries
-from app.settings import Settings, load, required_redis_url
+from app.service.ports import StoreUnavailable
+from app.settings import InvalidSettings, Settings, load, required_redis_url
 from app.store.codec import encode_chain
-from app.store.connect import connect_async
+from app.store.connect import connect_access_keys, connect_async
 from app.venues import VENUES
 
 
@@ -27,9 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
     del arguments
     settings = load()
     logs.configure(settings.log_level_number, settings.log_format, "api")
-    warm_up_queries()
-    services = _services(settings)
     try:
+        _require_a_way_in(settings)
+        warm_up_queries()
+        services = _services(settings)
         serve(
             create_app(services),
             settings.host,
@@ -39,7 +42,26 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         sys.stderr.write(f"cannot listen on {settings.host}:{settings.port}: {error}\n")
         return os.EX_UNAVAILABLE
+    except StoreUnavailable as error:
+        sys.stderr.write(f"cannot tell whether there is a key: {error}\n")
+        return os.EX_UNAVAILABLE
     return 0
+
+
+def _require_a_way_in(settings: Settings) -> None:
+    """Refuse to listen beyond this machine before anybody out there could be let in."""
+    if settings.is_local or settings.trusted_networks:
+        return
+    cabinet = connect_access_keys(required_redis_url(settings), shards=settings.shards)
+    kept = cabinet.kept()
+    cabinet.close()
+    if not kept:
+        raise InvalidSettings(
+            [
+                f"SMILEKEEPER_HOST={settings.host}: other machines reach it, and there is no key to let them in; make"
+                " one with `python -m app keys create NAME`, or name SMILEKEEPER_TRUSTED_NETWORKS"
+            ]
+        )
 
 
 def _services(settings: Settings) -> ApiServices:
@@ -57,6 +79,6 @@ def _services(settings: Settings) -> ApiServices:
             stale_after_s=settings.stale_after_s,
             history_limit=settings.history_limit,
         ),
-        scopes_of=scopes_by_address(settings.trusted_networks),
+        gate=Gate(settings.trusted_networks, KnownKeys(store.key_ring)),
         close=store.close,
     )

@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
+from app.store.access_keys import KeyCabinet, RedisKeyRing
 from app.store.dead_letters import DeadLetters
 from app.store.fleet import RedisFleet
 from app.store.intake import RedisChainIntake
@@ -31,6 +32,7 @@ class AsyncStore:
     surfaces: RedisSurfaceReader
     updates: RedisUpdateFeed
     fleet: RedisFleet
+    key_ring: RedisKeyRing
     _links: tuple[Link, ...]
 
     async def ping(self) -> None:
@@ -61,6 +63,7 @@ def connect_async(
         surfaces=reader,
         updates=RedisUpdateFeed(waiting, RedisSurfaceReader(waiting, keys), keys),
         fleet=RedisFleet(link, keys),
+        key_ring=RedisKeyRing(link, keys),
         _links=(link, waiting),
     )
 
@@ -88,3 +91,8 @@ def connect_worker(
 def connect_dead_letters(url: str, *, shards: int = 1, prefix: str = DEFAULT_PREFIX) -> DeadLetters:
     """Return the dead letters, for an operator's command."""
     return DeadLetters(BlockingLink(url, connections=1, budget_s=WORKER_ANSWER_WITHIN_S), Keys(prefix, shards))
+
+
+def connect_access_keys(url: str, *, shards: int = 1, prefix: str = DEFAULT_PREFIX) -> KeyCabinet:
+    """Return the callers' keys, for an operator's command."""
+    return KeyCabinet(BlockingLink(url, connections=1, budget_s=WORKER_ANSWER_WITHIN_S), Keys(prefix, shards))

@@ -18,6 +18,7 @@ quarantine         stream  payloads whose checksum failed, as they were found; c
 counters           hash    what belongs to no underlying: update number, quarantined payloads, refused bodies
 histograms         hash    ``<histogram>:<bound in us>`` -> observations in that bucket, ``<histogram>:sum_us``
 workers            hash    worker -> when it expires, warm or not, what it is busy with (shard 0 only)
+access_keys        hash    id of a caller's key -> what it allows and the key's SHA-256 (shard 0 only)
 =================  ======  ==========================================================================================
 
 The state of an underlying (field ``state``) and what it implies:
@@ -165,6 +166,10 @@ class Keys:
     def workers(self) -> str:
         """Return the hash of announced workers."""
         return self._of_shard(0, "workers")
+
+    def access_keys(self) -> str:
+        """Return the hash of callers' keys."""
+        return self._of_shard(0, "access_keys")
 
     def state(self, underlying: str) -> str:
         """Return the hash of the underlying's state and counters."""
