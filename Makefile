@@ -1,6 +1,6 @@
 # make run    everything on this machine, at http://127.0.0.1:8000 (DEMO=0: without the recorded market)
 # make test   every check and every test
-# make faults only the tests that kill, freeze and starve real processes
+# make faults the tests that kill, freeze and starve real processes, at length, as a table (FAULTS_SEED=n: other faults)
 # make bench  the figures of this machine, also as bench.json
 # Needs Python 3.11 or newer with pip. Everything it makes is in .venv, data and caches.
 
@@ -27,7 +27,7 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
 faults: $(VENV)/.dev $(VENV)/.kernels
-	$(PY) -m pytest tests/faults tests/e2e
+	FAULTS=full $(PY) -m pytest tests/faults tests/e2e
 
 bench: $(VENV)/.bench $(VENV)/.kernels
 	$(PY) -m tests.bench

@@ -24,8 +24,8 @@ DEBIAN_SERVER = Path("/usr/bin/redis-server")
 class RealServer:
     """An embedded server that a test may kill, freeze, fill and start again."""
 
-    def __init__(self, program: Path | None, *, appendfsync: str = "everysec") -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="smilekeeper-data-"))
+    def __init__(self, program: Path | None, *, appendfsync: str = "everysec", folder: Path | None = None) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="smilekeeper-data-"))
         self.embedded = EmbeddedServer(self.folder, program=program, appendfsync=appendfsync)
         self.url = self.embedded.start()
         self._client: Any = redis.Redis.from_url(self.url, protocol=2)
@@ -70,12 +70,12 @@ class RealServer:
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])
 def shared_server(request: pytest.FixtureRequest) -> Iterator[RealServer]:
-    yield from _running(find_server() if request.param == "valkey" else _debian_server())
+    yield from running_server(request.param)
 
 
 @pytest.fixture(scope="module")
 def shared_valkey() -> Iterator[RealServer]:
-    yield from _running(find_server())
+    yield from running_server("valkey")
 
 
 @pytest.fixture
@@ -90,13 +90,16 @@ def valkey(shared_valkey: RealServer) -> RealServer:
     return shared_valkey
 
 
-def _running(program: Path) -> Iterator[RealServer]:
-    running = RealServer(program)
+def running_server(kind: str) -> Iterator[RealServer]:
+    running = RealServer(program_of(kind))
     yield running
     running.close()
 
 
-def _debian_server() -> Path:
+def program_of(kind: str) -> Path:
+    """Return the program of "valkey", the bundled one, or "redis", Debian's; skip the test without it."""
+    if kind == "valkey":
+        return find_server()
     if not DEBIAN_SERVER.exists():
         pytest.skip(f"{DEBIAN_SERVER} is not installed")
     return DEBIAN_SERVER

@@ -125,14 +125,14 @@ def test_a_poison_chain_takes_three_workers_and_no_more(store: OpenStore, crew: 
 
 
 def test_a_worker_outlives_the_server_and_its_fit_is_published(
-    valkey: RealServer, store: OpenStore, crew: Crew
+    server: RealServer, store: OpenStore, crew: Crew
 ) -> None:
     crew.start_warm("one")
     store.submit(sequence=SLOW)
     until(lambda: running(store))
-    valkey.kill()
+    server.kill()
     time.sleep(2.0 * SLOW_S)
-    valkey.start()
+    server.start()
     until(lambda: _answers(store))
     counts = until(lambda: settled(store), timeout_s=10.0)
     assert (counts.received, counts.fitted) == (1, 1)

@@ -1,12 +1,16 @@
-"""What a worker process of these tests runs: the real loop, with fits as the chain's sequence tells."""
+"""What a worker process of these tests runs: the real loop, with real fits or as the chain tells."""
 
 import logging
 import os
+import sys
 import time
+from collections.abc import Callable
 from functools import partial
 
+from app.quant.models import DEFAULT_MODEL
 from app.service.ports import Claim
-from app.service.recalibrate import Fitted, Unfit
+from app.service.recalibrate import CalibrationPolicy, Fitted, Unfit, recalibrate
+from app.store.codec import decode_chain
 from app.store.connect import connect_worker
 from app.worker import run_worker, stop_on_signals
 
@@ -30,15 +34,28 @@ def fit(name: str, claim: Claim) -> Fitted | Unfit:
 
 
 def work(url: str, name: str) -> None:
-    """Run a worker until SIGTERM."""
+    """Run a worker that fits as it is told until SIGTERM."""
+    _work(url, name, partial(fit, name))
+
+
+def calibrate(url: str, name: str) -> None:
+    """Run a worker that calibrates, as the service's do, until SIGTERM."""
+    _work(url, name, partial(recalibrate, decode_chain=decode_chain, policy=CalibrationPolicy(model=DEFAULT_MODEL)))
+
+
+def _work(url: str, name: str, fitting: Callable[[Claim], Fitted | Unfit]) -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     stop = stop_on_signals()
     run_worker(
         connect_worker(url, name=name, lease_s=LEASE_S),
-        recalibrate=partial(fit, name),
+        recalibrate=fitting,
         warm_up=lambda: None,
         name=name,
         lease_s=LEASE_S,
         fit_limit_s=FIT_LIMIT_S,
         stop=stop,
     )
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], sys.argv[2])

@@ -1,0 +1,195 @@
+"""Everything at once, on real calibrations: the conservation law, at every instant and after everything."""
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from app.service.ports import PublishedSurface, StoreUnavailable, SubmitOutcome
+from app.store.connect import connect_async
+from app.store.fleet import RedisFleet
+from app.store.intake import RedisChainIntake
+from app.store.updates import RedisUpdateFeed
+from tests.faults.conftest import Crew
+from tests.faults.extent import FULL, seeds
+from tests.faults.figures import figure
+from tests.faults.recorded_chains import name_of, recorded_chain, recordings
+from tests.faults.worker_process import LEASE_S, calibrate
+from tests.servers import RealServer
+from tests.store.stored import OpenStore, assert_conserved, until
+
+UNDERLYINGS = 20
+WORKERS = 2
+LASTS_S = 60.0 if FULL else 10.0
+STEPS = 2_000
+"""Chains of an underlying, more than come up: from one to the next the recorded market moves on every now and then."""
+ZOMBIE_S = 2.2
+"""How long a worker is stopped: more than two leases."""
+DRAINED_WITHIN_S = 40.0
+
+
+class Witness(threading.Thread):
+    """The API's side: submits, listens, and checks the law all the time, through whatever happens to the store."""
+
+    def __init__(self, url: str, seed: int) -> None:
+        super().__init__(name="witness", daemon=True)
+        self.outcomes: Counter[str] = Counter()
+        self.heard: list[PublishedSurface] = []
+        self.checks = 0
+        self.failure: BaseException | None = None
+        self.submitting = threading.Event()
+        self.submitting.set()
+        self.over = threading.Event()
+        self._url = url
+        self._random = random.Random(seed)
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._watch())
+        except BaseException as failure:  # noqa: BLE001  it is raised again by the test
+            self.failure = failure
+
+    async def _watch(self) -> None:
+        store = connect_async(self._url)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._submit(store.intake))
+            group.create_task(self._listen(store.updates))
+            group.create_task(self._check(store.fleet))
+        await store.close()
+
+    async def _submit(self, intake: RedisChainIntake) -> None:
+        for step in itertools.count():
+            if not self.submitting.is_set():
+                return
+            number = self._random.randrange(UNDERLYINGS)
+            late = self._random.choice([0] * 19 + [1, 5])
+            chain = recorded_chain(number, max(step // UNDERLYINGS * 4 - late, 0), STEPS)
+            try:
+                self.outcomes[await intake.submit(name_of(number), *chain)] += 1
+            except StoreUnavailable:
+                self.outcomes["refused"] += 1
+            await asyncio.sleep(0.004)
+
+    async def _listen(self, updates: RedisUpdateFeed) -> None:
+        while not self.over.is_set():
+            try:
+                self.heard += await updates.next_updates(0.2)
+            except StoreUnavailable:
+                await asyncio.sleep(0.02)
+
+    async def _check(self, fleet: RedisFleet) -> None:
+        while not self.over.is_set():
+            try:
+                for counts in (await fleet.status()).underlyings:
+                    assert_conserved(counts)
+                    self.checks += 1
+            except StoreUnavailable:
+                pass
+            await asyncio.sleep(0.1)
+
+
+class Chaos:
+    """Kills, stops and restarts, by a seed."""
+
+    def __init__(self, server: RealServer, crew: Crew, seed: int) -> None:
+        self.done: Counter[str] = Counter()
+        self._server = server
+        self._crew = crew
+        self._random = random.Random(seed)
+        self._stopped: dict[str, float] = {}
+        self._names = itertools.count(WORKERS)
+
+    def reign(self, lasts_s: float) -> None:
+        """Do one thing or another about twice a second; everybody is back at the end."""
+        end = time.monotonic() + lasts_s
+        while time.monotonic() < end:
+            time.sleep(self._random.uniform(0.2, 0.8))
+            self._random.choice([self._kill_worker, self._kill_worker, self._stop_worker, self._kill_server])()
+            self._wake(time.monotonic() - ZOMBIE_S)
+        self._wake(time.monotonic())
+
+    def _kill_worker(self) -> None:
+        victim = self._random.choice(sorted(self._crew.members))
+        self._crew.members[victim].kill()
+        self._crew.exit_code(victim, 5.0)
+        self._stopped.pop(victim, None)
+        self._crew.members.pop(victim).close()
+        self._crew.start(f"w{next(self._names)}", target=calibrate)
+        self.done["workers killed"] += 1
+
+    def _stop_worker(self) -> None:
+        running = sorted(set(self._crew.members) - set(self._stopped))
+        if running:
+            victim = self._random.choice(running)
+            os.kill(self._crew.pid(victim), signal.SIGSTOP)
+            self._stopped[victim] = time.monotonic()
+            self.done["workers stopped"] += 1
+
+    def _kill_server(self) -> None:
+        self._server.kill()
+        time.sleep(self._random.uniform(0.0, 0.2))
+        self._server.start()
+        self.done["servers killed"] += 1
+
+    def _wake(self, stopped_before: float) -> None:
+        for victim, since in list(self._stopped.items()):
+            if since <= stopped_before:
+                os.kill(self._crew.pid(victim), signal.SIGCONT)
+                del self._stopped[victim]
+
+
+def drained(store: OpenStore) -> bool:
+    try:
+        return all(counts.pending == 0 for counts in store.run(store.api.fleet.status()).underlyings)
+    except StoreUnavailable:
+        return False
+
+
+@pytest.mark.parametrize("seed", seeds(full=2))
+@pytest.mark.timeout(LASTS_S + DRAINED_WITHIN_S + 120.0)
+def test_chaos_breaks_no_law(server: RealServer, store: OpenStore, crew: Crew, seed: int) -> None:
+    recordings()
+    crew.start_warm(*(f"w{number}" for number in range(WORKERS)), target=calibrate)
+    chaos, witness = Chaos(server, crew, seed), Witness(server.url, seed)
+    witness.start()
+    try:
+        chaos.reign(LASTS_S)
+        witness.submitting.clear()
+        until(lambda: drained(store), timeout_s=DRAINED_WITHIN_S)
+        time.sleep(0.5)
+    finally:
+        witness.submitting.clear()
+        witness.over.set()
+        witness.join(10.0)
+    if witness.failure:
+        raise witness.failure
+    _assert_lawful(store, witness)
+    accepted = witness.outcomes.total() - witness.outcomes["refused"]
+    assert {SubmitOutcome.STALE, SubmitOutcome.QUEUED, SubmitOutcome.COALESCED} <= set(witness.outcomes)
+    what = ", ".join(f"{count} {name}" for name, count in sorted(chaos.done.items()))
+    figure("T1", f"chains taken through {what}", accepted, at_least=10.0 * LASTS_S)
+    figure("T1", f"surfaces heard, all certified, seed {seed}", len(witness.heard), at_least=LASTS_S / LEASE_S)
+    figure("T1", f"violations in {witness.checks} checks of the law, seed {seed}", 0, at_most=0)
+
+
+def _assert_lawful(store: OpenStore, witness: Witness) -> None:
+    documents: dict[tuple[str, int], bytes] = {}
+    for number in range(UNDERLYINGS):
+        name = name_of(number)
+        heard = [surface for surface in witness.heard if surface.underlying == name]
+        assert all(a.version < b.version for a, b in itertools.pairwise(heard)), "versions rise"
+        counts = store.counts(name)
+        assert counts.calibrations.keys() <= {"ok", "degraded", "fallback"}, counts.calibrations
+        history = store.run(store.api.surfaces.history(name, before=None, limit=1_000))[::-1]
+        orders = [(surface.as_of_ms, surface.sequence) for surface in history]
+        assert orders == sorted(orders), "an older chain never replaces a newer surface"
+        for surface in [*heard, *history]:
+            assert documents.setdefault((name, surface.version), surface.document) == surface.document
+            assert json.loads(surface.document)["certificate"]["arbitrage_free"] is True
