@@ -9,7 +9,7 @@ import numpy as np
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
 from app.quant.models.base import BindingConstraint
-from app.quant.models.cutting_planes import Rows
+from app.quant.models.constraint_rows import Rows
 from app.quant.models.local_minima import BUTTERFLY, CALENDAR
 from app.quant.models.svi_coordinates import SLICE_SIZE, to_raw
 from app.quant.models.svi_curve import SplineResidual, SviCurve

@@ -6,9 +6,10 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins, Rows, empty_rows
-from app.quant.models.local_minima import empty_scan, tabulate_scan
+from app.quant.models.constraint_rows import Rows, empty_rows
+from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT
+from app.quant.models.scan_grid import empty_scan, tabulate_scan
 from app.quant.models.surface_objective import (
     INVERSE_T,
     RESIDUAL_STAGE,

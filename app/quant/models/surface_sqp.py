@@ -11,10 +11,12 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
-from app.quant.models.cutting_planes import FEASIBLE, Margins, Rows, cut_rows, find_minima
-from app.quant.models.local_minima import BUTTERFLY, CALENDAR, ScanGrid, empty_minima
+from app.quant.models.constraint_rows import Rows, cut_rows
+from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
+from app.quant.models.local_minima import BUTTERFLY, CALENDAR, empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.quadratic_program import block_step
+from app.quant.models.scan_grid import ScanGrid
 from app.quant.models.surface_objective import (
     DERIVATIVES,
     INFINITE,

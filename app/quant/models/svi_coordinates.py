@@ -11,12 +11,14 @@ u, v > 0 and |h| < 1, i.e. for every raw SVI with b > 0 and |rho| < 1.
 """
 
 import math
-from typing import Final
+from typing import Final, TypeAlias
 
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
 
 SLICE_SIZE: Final = 5
+Geometry: TypeAlias = tuple[float, float, float, float, float]
+"""(y0, sigma, c, d, r0) of a slice."""
 SLOPE_MAX: Final = 1.998
 """Steepest wing: a little below Lee's bound of 2, which the call price needs to vanish at infinity."""
 SKEW_RATIO_MAX: Final = 0.9995
@@ -27,7 +29,7 @@ LOG_WIDTH_MAX: Final = math.log(30.0)
 
 
 @kernel
-def geometry(x: FloatArray) -> tuple[float, float, float, float, float]:
+def geometry(x: FloatArray) -> Geometry:
     """Return (y0, sigma, c, d, r0) of the slice ``x``."""
     c = 0.5 * (x[3] + x[4])
     d = 0.5 * (x[4] - x[3])
@@ -74,6 +76,14 @@ def geometry_jacobian(x: FloatArray, jacobian: FloatArray) -> None:
     jacobian[1, 4] = 0.5 * (dsigma_dc + dsigma_dd)
     jacobian[2, 4] = 0.5
     jacobian[3, 4] = 0.5
+
+
+@kernel
+def least_svi_variance(x: FloatArray) -> tuple[float, float]:
+    """Return (k, w(k)) at the bottom of the slice: a + b sigma sqrt(1 - rho^2)."""
+    y0, sigma, c, d, r0 = geometry(x)
+    root = math.sqrt(x[3] * x[4])
+    return -y0 - sigma * d / root, x[0] - d * y0 - c * r0 + sigma * root
 
 
 @kernel

@@ -29,7 +29,7 @@ class SplineResidual:
     def __post_init__(self) -> None:
         if not (self.scale > 0.0 and self.spacing > 0.0):
             raise InvalidParameters(f"spline scale {self.scale} and spacing {self.spacing} must be positive")
-        if not np.isfinite(self.coefficients).all():
+        if not all(map(math.isfinite, self.coefficients)):
             raise InvalidParameters("spline coefficients must be finite")
 
 
@@ -46,7 +46,7 @@ class SviCurve:
     spline: SplineResidual | None = None
 
     def __post_init__(self) -> None:
-        if not np.isfinite((self.a, self.b, self.rho, self.m, self.sigma)).all():
+        if not all(map(math.isfinite, (self.a, self.b, self.rho, self.m, self.sigma))):
             raise InvalidParameters(f"SVI parameters must be finite, got {self}")
         if self.b < 0.0 or not -1.0 < self.rho < 1.0 or self.sigma <= 0.0:
             raise InvalidParameters(

@@ -7,18 +7,12 @@ import numpy as np
 
 from app.quant.arrays import FloatArray
 from app.quant.models.base import FitOptions, FitStatus, Objective
-from app.quant.models.cutting_planes import (
-    FEASIBLE,
-    MARGIN_BUTTERFLY,
-    MARGIN_CALENDAR,
-    Margins,
-    Rows,
-    empty_rows,
-    find_minima,
-)
-from app.quant.models.local_minima import FIT_DENSITY, PROOF_DENSITY, empty_minima, empty_scan
+from app.quant.models.constraint_rows import Rows, empty_rows
+from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins, find_minima
+from app.quant.models.local_minima import empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.previous_slices import PreviousSlices
+from app.quant.models.scan_grid import FIT_DENSITY, PROOF_DENSITY, empty_scan
 from app.quant.models.shape_prior import pull_shapes
 from app.quant.models.surface_objective import SVI_STAGE, SurfaceProblem
 from app.quant.models.surface_quotes import SurfaceQuotes

@@ -7,9 +7,9 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
-from app.quant.models.cutting_planes import Rows
-from app.quant.models.local_minima import ScanGrid
+from app.quant.models.constraint_rows import Rows
 from app.quant.models.quote_loss import MID, WEIGHT, K
+from app.quant.models.scan_grid import ScanGrid
 from app.quant.models.surface_objective import (
     INFINITE,
     INVERSE_T,

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from app.quant.models.base import Objective
-from app.quant.models.cutting_planes import Margins, cut_rows, empty_rows, find_minima
-from app.quant.models.local_minima import BUTTERFLY, CALENDAR, empty_minima, empty_scan, tabulate_scan
+from app.quant.models.constraint_rows import cut_rows, empty_rows
+from app.quant.models.cutting_planes import Margins, find_minima
+from app.quant.models.local_minima import BUTTERFLY, CALENDAR, empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.residual_fit import residual_knots, residual_problem
+from app.quant.models.scan_grid import empty_scan, tabulate_scan
 from app.quant.models.surface_objective import RESIDUAL_STAGE, SVI_STAGE
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi_coordinates import SLICE_SIZE, from_raw
