@@ -41,6 +41,12 @@ PARAMETER_DRIFT: Final = gauge(
     *BY_TENOR,
     "parameter",
 )
+PARAMETER_ZSCORE: Final = gauge(
+    "volsurf_parameter_drift_zscore",
+    "The same in units of its standard error; parameter=joint is the Mahalanobis distance of all, 1 being noise alone.",
+    *BY_TENOR,
+    "parameter",
+)
 PARAMETER: Final = gauge(
     "volsurf_parameter_value", "A parameter of the first expiry of a bucket of tenor.", *BY_TENOR, "parameter"
 )
@@ -82,6 +88,7 @@ DECLARED: Final = (
     DRIFT,
     TENOR_DRIFT,
     PARAMETER_DRIFT,
+    PARAMETER_ZSCORE,
     PARAMETER,
     COVERAGE,
     VIOLATIONS,
@@ -147,7 +154,11 @@ def _add_drift(series: Series, document: SurfaceDocument, underlying: str) -> No
     for each in drift.per_tenor:
         series.add(TENOR_DRIFT, each.vol_rms, underlying, each.tenor)
     for change in drift.per_parameter:
-        series.add(PARAMETER_DRIFT, change.change, underlying, document.model, change.tenor, change.parameter)
+        labels = underlying, document.model, change.tenor, change.parameter
+        series.add(PARAMETER_DRIFT, change.change, *labels)
+        series.add(PARAMETER_ZSCORE, change.zscore, *labels)
+    for tenor, distance in drift.mahalanobis.items():
+        series.add(PARAMETER_ZSCORE, distance, underlying, document.model, tenor, "joint")
 
 
 def _violations(certificate: CertificateDocument) -> dict[str, float]:

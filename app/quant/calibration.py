@@ -18,7 +18,7 @@ from app.quant.rate_curve import RateCurve
 from app.quant.report import FitReport, report_fit
 from app.quant.smile import ChainSmiles, ExcludedExpiry, ExpiryStatus, Smile, read_smiles
 from app.quant.surface import SurfaceSlice, VolSurface
-from app.quant.uncertainty import Factors, unadjusted, vol_bands
+from app.quant.uncertainty import Factors, slice_uncertainties, unadjusted
 
 FALLBACK_MODELS: Final = ("svi", "essvi")
 """Tried in this order when a fit cannot be certified: fewer parameters, then arbitrage-free by construction."""
@@ -116,10 +116,15 @@ def calibrate_chain(
         if certificate.arbitrage_free or not asked.arbitrage_free:
             break
         refusals.append(f"{candidate.name}: {certificate.failures[0]}")
-    surface = replace(surface, slices=_with_bands(read.smiles, surface.slices, factors))
+    known = slice_uncertainties(read.smiles, surface.slices, factors)
+    barred = (replace(s, band=u.band) if u else s for s, u in zip(surface.slices, known, strict=True))
+    surface = replace(surface, slices=tuple(barred))
     status, reason = _judge(asked, candidate, solution, certificate, refusals)
     nodes = node_vols(surface)
-    drift = drift_between(previous, node_vols(previous), surface, nodes) if previous else NO_DRIFT
+    drift = NO_DRIFT
+    if previous:
+        covariances = {s.expiry_ms: u.parameter_covariance for s, u in zip(surface.slices, known, strict=True) if u}
+        drift = drift_between(previous, node_vols(previous), surface, nodes, covariances)
     report = report_fit(read.smiles, surface.slices, read.excluded, chain.unplaced)
     return SurfaceFit(surface, status, reason, certificate, report, drift, nodes, solution)
 
@@ -138,13 +143,6 @@ def _surface(
         for s, curve in zip(smiles, solution.curves, strict=True)
     )
     return VolSurface(chain.underlying, chain.as_of_ms, model.name, slices, rates)
-
-
-def _with_bands(
-    smiles: tuple[Smile, ...], slices: tuple[SurfaceSlice, ...], factors: Factors
-) -> tuple[SurfaceSlice, ...]:
-    bands = vol_bands(smiles, slices, factors)
-    return tuple(replace(s, band=band) for s, band in zip(slices, bands, strict=True))
 
 
 def _judge(

@@ -6,13 +6,14 @@ so that the published band holds the stated share of their mids whatever the mod
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.models.base import SmileCurve
 from app.quant.models.previous_slices import previous_slices
+from app.quant.models.svi_coordinates import SLICE_SIZE
 from app.quant.models.svi_curve import SviCurve
 from app.quant.models.svi_uncertainty import node_sds
 from app.quant.smile import Smile
@@ -33,34 +34,42 @@ def unadjusted(deviations: FloatArray, t: float) -> FloatArray:  # noqa: ARG001
     return np.ones(deviations.shape)
 
 
-def vol_bands(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice], factors: Factors) -> tuple[VolBand | None, ...]:
-    """Return the bands of ``slices`` fitted to ``smiles`` (same order); None where a curve is not of
-    the SVI family, or has no positive variance at a node."""
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceUncertainty:
+    """A slice's error bars, and the covariance (5, 5) of its raw SVI parameters a, b, rho, m, sigma."""
+
+    band: VolBand
+    parameter_covariance: FloatArray
+
+
+def slice_uncertainties(
+    smiles: Sequence[Smile], slices: Sequence[SurfaceSlice], factors: Factors
+) -> tuple[SliceUncertainty | None, ...]:
+    """Return how well ``slices``, fitted to ``smiles`` (same order), are known.
+
+    None where a curve is not of the SVI family, or has no positive variance at a node.
+    """
     known = [
         i
         for i, s in enumerate(slices)
         if isinstance(s.curve, SviCurve) and s.curve.b > 0.0 and s.curve.atm_svi_variance > 0.0
     ]
-    bands: list[VolBand | None] = [None] * len(slices)
+    found: list[SliceUncertainty | None] = [None] * len(slices)
     if not known:
-        return tuple(bands)
-    places, sds = _sds([smiles[i] for i in known], [slices[i] for i in known])
+        return tuple(found)
+    places, sds, covariances = _propagated([smiles[i] for i in known], [slices[i] for i in known])
     for row, i in enumerate(known):
-        if not np.isfinite(sds[row]).all():
-            continue
-        half_width = DEVIATIONS * factors(NODES, slices[i].t) * sds[row]
-        bands[i] = VolBand(_rounded(places[row]), _rounded(sds[row]), _rounded(half_width))
-    return tuple(bands)
+        if np.isfinite(sds[row]).all():
+            half_width = DEVIATIONS * factors(NODES, slices[i].t) * sds[row]
+            band = VolBand(_rounded(places[row]), _rounded(sds[row]), _rounded(half_width))
+            found[i] = SliceUncertainty(band, covariances[row])
+    return tuple(found)
 
 
-def deviations_of(curve: SmileCurve, k: FloatArray) -> FloatArray:
-    """Return k in deviations at the money, k / sqrt(w(0))."""
-    return k / np.sqrt(curve.total_variance(np.zeros(1)))
-
-
-def _sds(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice]) -> tuple[FloatArray, FloatArray]:
+def _propagated(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice]) -> tuple[FloatArray, FloatArray, FloatArray]:
     packed = previous_slices(smiles, [s.state for s in slices])
     places, sds = (np.empty((len(slices), NODES.shape[0])) for _ in range(2))
+    covariances = np.empty((len(slices), SLICE_SIZE, SLICE_SIZE))
     node_sds(
         np.cumsum([0, *(len(smile) for smile in smiles)]),
         np.concatenate([smile.k for smile in smiles]),
@@ -72,8 +81,9 @@ def _sds(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice]) -> tuple[Float
         NODES,
         places,
         sds,
+        covariances,
     )
-    return places, sds
+    return places, sds, covariances
 
 
 def _rounded(values: FloatArray) -> tuple[float, ...]:

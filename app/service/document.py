@@ -108,11 +108,15 @@ class NodeDrift(msgspec.Struct, frozen=True):
 
 
 class ParameterDrift(msgspec.Struct, frozen=True):
-    """Change of one parameter in the tenor bucket, root mean square over its expiries."""
+    """Change of one parameter in the tenor bucket, root mean square over its expiries.
+
+    ``zscore`` is the same in units of the change's own standard error, null where that is not known.
+    """
 
     tenor: str
     parameter: str
     change: float
+    zscore: float | None = None
 
 
 class TenorDrift(msgspec.Struct, frozen=True):
@@ -123,12 +127,16 @@ class TenorDrift(msgspec.Struct, frozen=True):
 
 
 class DriftDocument(msgspec.Struct, frozen=True):
-    """Distance to the previous surface; ``vol_rms`` is null where there is none."""
+    """Distance to the previous surface; ``vol_rms`` is null where there is none.
+
+    ``mahalanobis`` is the joint distance of all parameters in a tenor bucket in units of noise: about 1 is noise alone.
+    """
 
     vol_rms: float | None
     per_node: list[NodeDrift]
     per_tenor: list[TenorDrift]
     per_parameter: list[ParameterDrift]
+    mahalanobis: dict[str, float] = {}
 
 
 class RateCurveDocument(msgspec.Struct, frozen=True):

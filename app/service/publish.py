@@ -140,4 +140,5 @@ def _drift(drift: Drift) -> DriftDocument:
         per_node=[NodeDrift(*node) for node in drift.per_node],
         per_tenor=[TenorDrift(*tenor) for tenor in drift.per_tenor],
         per_parameter=[ParameterDrift(*parameter) for parameter in drift.per_parameter],
+        mahalanobis=dict(drift.joint),
     )

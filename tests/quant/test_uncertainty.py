@@ -14,11 +14,11 @@ from app.quant.models.svi_uncertainty import (
     PARAMETERS,
     local_noise,
     raw_svi_gradient,
-    sandwich_sds,
+    sandwich_covariance,
     vol_gradient,
     weak_prior,
 )
-from app.quant.uncertainty import NODES, vol_bands
+from app.quant.uncertainty import NODES, slice_uncertainties
 from app.quant.warm_up import known_chain
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "svi_uncertainty.json").read_text())
@@ -39,9 +39,10 @@ def gradients(k: np.ndarray, knots: np.ndarray = NO_KNOTS) -> np.ndarray:
 
 
 def sds(targets: np.ndarray, u: np.ndarray, prior: np.ndarray, share: float = 0.0, z: np.ndarray = K) -> np.ndarray:
-    out = np.empty(targets.shape[0])
-    sandwich_sds(u, z, prior, share, CORRELATION_LENGTH, targets, out)
-    return out
+    out = np.empty((targets.shape[0], targets.shape[0]))
+    sandwich_covariance(u, z, prior, share, CORRELATION_LENGTH, targets, out)
+    np.testing.assert_array_equal(out, out.T)
+    return np.sqrt(np.diag(out))
 
 
 def test_independent_noise_gives_the_reference() -> None:
@@ -120,4 +121,4 @@ def test_bars_follow_their_factors() -> None:
 def test_a_curve_of_another_family_has_no_bars() -> None:
     fit = calibrate_surface(known_chain(), model="essvi")
     assert all(s.band is None for s in fit.surface.slices)
-    assert vol_bands((), (), lambda deviations, _: deviations) == ()
+    assert slice_uncertainties((), (), lambda deviations, _: deviations) == ()

@@ -71,10 +71,16 @@ def vol_gradient(
 
 
 @kernel
-def sandwich_sds(
-    u: FloatArray, z: FloatArray, prior: FloatArray, share: float, length: float, targets: FloatArray, sds: FloatArray
+def sandwich_covariance(
+    u: FloatArray,
+    z: FloatArray,
+    prior: FloatArray,
+    share: float,
+    length: float,
+    targets: FloatArray,
+    covariance: FloatArray,
 ) -> None:
-    """Write sqrt(g' cov g) for each row g of ``targets`` (m, p); ``u`` (n, p), ``z`` ascending, ``prior`` (p, p)."""
+    """Write g_i' cov g_j (m, m), g the rows of ``targets`` (m, p); ``u`` (n, p), ``z`` ascending, ``prior`` (p, p)."""
     n, p = u.shape
     common = u.copy()
     ahead, behind = np.zeros(p), np.zeros(p)
@@ -97,8 +103,9 @@ def sandwich_sds(
             for j in range(b):
                 rest -= h[a, j] * h[b, j]
             h[a, b] = math.sqrt(rest) if a == b else rest / h[b, b]
-    x = np.empty(p)
+    solved = np.empty(targets.shape)
     for row in range(targets.shape[0]):
+        x = solved[row]
         for a in range(p):
             rest = targets[row, a]
             for j in range(a):
@@ -109,11 +116,18 @@ def sandwich_sds(
             for j in range(a + 1, p):
                 rest -= h[j, a] * x[j]
             x[a] = rest / h[a, a]
-        variance = 0.0
+    spread = np.zeros(p)
+    for row in range(targets.shape[0]):
         for a in range(p):
+            spread[a] = 0.0
             for b in range(p):
-                variance += x[a] * meat[a, b] * x[b]
-        sds[row] = math.sqrt(variance)
+                spread[a] += meat[a, b] * solved[row, b]
+        for other in range(row + 1):
+            shared = 0.0
+            for a in range(p):
+                shared += solved[other, a] * spread[a]
+            covariance[row, other] = shared
+            covariance[other, row] = shared
 
 
 @kernel
@@ -160,8 +174,10 @@ def node_sds(
     nodes: FloatArray,
     places: FloatArray,
     sds: FloatArray,
+    covariances: FloatArray,
 ) -> None:
-    """Write log-moneyness and predictive sd at ``nodes`` (in deviations at the money) of each slice, shape (n, m).
+    """Write log-moneyness and predictive sd at ``nodes`` (in deviations at the money) of each slice, shape (n, m), and
+    the covariance of its raw SVI parameters, shape (n, 5, 5).
 
     The predictive sd is that of a mid the market may show there: the curve's own and the quotes' noise.
     """
@@ -180,10 +196,15 @@ def node_sds(
             typical += noise[first + j] ** 2 / n
         prior = np.zeros((p, p))
         weak_prior(raw[i], p - SLICE_SIZE, at_the_money, 0.25 * at_the_money / t[i] / typical, prior)
-        targets = np.empty((nodes.shape[0], p))
-        for j in range(nodes.shape[0]):
+        m = nodes.shape[0]
+        targets = np.zeros((m + SLICE_SIZE, p))
+        for a in range(SLICE_SIZE):
+            targets[m + a, a] = 1.0
+        covariance = np.empty((m + SLICE_SIZE, m + SLICE_SIZE))
+        for j in range(m):
             places[i, j] = nodes[j] * deviation
             vol_gradient(raw[i], knots[i], coefficients[i], t[i], places[i, j], targets[j])
-        sandwich_sds(u, z, prior, COMMON_SHARE, CORRELATION_LENGTH, targets, sds[i])
-        for j in range(nodes.shape[0]):
-            sds[i, j] = math.hypot(sds[i, j], local_noise(z, noise[first:last], nodes[j]))
+        sandwich_covariance(u, z, prior, COMMON_SHARE, CORRELATION_LENGTH, targets, covariance)
+        covariances[i] = covariance[m:, m:]
+        for j in range(m):
+            sds[i, j] = math.hypot(math.sqrt(covariance[j, j]), local_noise(z, noise[first:last], nodes[j]))
