@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 
 from app.metrics.families import Series, gauge
 from app.metrics.labels import UnderlyingLabels
+from app.quant.monitors import MONITORS
 from app.quant.nodes import tenor_bucket
 from app.service.document import CertificateDocument, SliceDocument, SurfaceDocument
 from app.service.ports import PublishedSurface
@@ -49,6 +50,12 @@ PARAMETER_ZSCORE: Final = gauge(
 )
 PARAMETER: Final = gauge(
     "volsurf_parameter_value", "A parameter of the first expiry of a bucket of tenor.", *BY_TENOR, "parameter"
+)
+ALARM: Final = gauge(
+    "volsurf_drift_alarm",
+    "1 for an hour after this monitor found a slow drift, else 0; one false alarm a week is to be expected.",
+    "underlying",
+    "monitor",
 )
 COVERAGE: Final = gauge(
     "volsurf_band_coverage_ratio",
@@ -90,6 +97,7 @@ DECLARED: Final = (
     PARAMETER_DRIFT,
     PARAMETER_ZSCORE,
     PARAMETER,
+    ALARM,
     COVERAGE,
     VIOLATIONS,
     CERTIFIED,
@@ -157,6 +165,9 @@ def _add_drift(series: Series, document: SurfaceDocument, underlying: str) -> No
         labels = underlying, document.model, change.tenor, change.parameter
         series.add(PARAMETER_DRIFT, change.change, *labels)
         series.add(PARAMETER_ZSCORE, change.zscore, *labels)
+    raised = {alarm.monitor for alarm in drift.alarms}
+    for monitor in MONITORS:
+        series.add(ALARM, float(monitor in raised), underlying, monitor)
     for tenor, distance in drift.mahalanobis.items():
         series.add(PARAMETER_ZSCORE, distance, underlying, document.model, tenor, "joint")
 

@@ -1,7 +1,7 @@
 """A chain becomes the next surface of a series: what came before judges it, and is judged by it.
 
-calibrate_surface knows one chain and the surface before it. What it cannot know of one pair, how far bars must reach,
-is kept in a small state that travels with the surface. The same chain, surface and state give the same next ones.
+calibrate_surface knows one chain and the surface before it. How far bars must reach, and what shows over many updates
+only, is kept in a small state that travels with the surface. The same chain, surface and state give the same next ones.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from app.quant.conformal import ConformalState, followed_by
 from app.quant.innovations import innovations_of
 from app.quant.models import DEFAULT_MODEL
 from app.quant.models.base import FitOptions
+from app.quant.monitors import MonitorState, monitored
 from app.quant.surface import VolSurface
 
 
@@ -20,6 +21,7 @@ class MaintenanceState:
     """What travels with a surface besides its document; plain numbers, so that any codec can carry it."""
 
     conformal: ConformalState = field(default_factory=ConformalState)
+    monitors: MonitorState = field(default_factory=MonitorState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +52,5 @@ def maintain_surface(
     fit = calibrate_chain(
         chain, read, model=model, previous=previous, options=options or FitOptions(), factors=conformal.factors
     )
-    return MaintainedFit(fit, MaintenanceState(conformal))
+    monitors = monitored(before.monitors, fit.surface, fit.nodes)
+    return MaintainedFit(fit, MaintenanceState(conformal, monitors))

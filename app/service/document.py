@@ -126,10 +126,22 @@ class TenorDrift(msgspec.Struct, frozen=True):
     vol_rms: float
 
 
+class DriftAlarm(msgspec.Struct, frozen=True):
+    """A monitor that crossed its limit at ``raised_at``: ewma, cusum or page_hinkley of a tenor's level or skew."""
+
+    monitor: str
+    tenor: str
+    series: str
+    statistic: float
+    limit: float
+    raised_at: str
+
+
 class DriftDocument(msgspec.Struct, frozen=True):
     """Distance to the previous surface; ``vol_rms`` is null where there is none.
 
     ``mahalanobis`` is the joint distance of all parameters in a tenor bucket in units of noise: about 1 is noise alone.
+    ``alarms`` are those of the last hour: drifts too slow for one update to show (app/quant/monitors.py).
     """
 
     vol_rms: float | None
@@ -137,6 +149,7 @@ class DriftDocument(msgspec.Struct, frozen=True):
     per_tenor: list[TenorDrift]
     per_parameter: list[ParameterDrift]
     mahalanobis: dict[str, float] = {}
+    alarms: list[DriftAlarm] = []
 
 
 class RateCurveDocument(msgspec.Struct, frozen=True):

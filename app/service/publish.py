@@ -11,7 +11,8 @@ from app.quant.chain import OptionChain
 from app.quant.conformal import ConformalState
 from app.quant.drift import Drift
 from app.quant.maintenance import MaintainedFit
-from app.quant.nodes import DELTA_NAMES, TENOR_DAYS
+from app.quant.monitors import Alarm
+from app.quant.nodes import DELTA_NAMES, TENOR_DAYS, tenor_bucket
 from app.quant.rate_curve import RateCurve
 from app.quant.report import SliceReport
 from app.quant.surface import SurfaceSlice
@@ -21,6 +22,7 @@ from app.service.document import (
     BandDocument,
     CertificateDocument,
     ConfidenceDocument,
+    DriftAlarm,
     DriftDocument,
     FitQuality,
     NodeDrift,
@@ -39,8 +41,12 @@ from app.service.iso_time import iso_utc
 
 def maintained_document(maintained: MaintainedFit, chain: OptionChain) -> SurfaceDocument:
     """Return what is published about a fit of ``chain`` that is one of a series."""
-    confidence = _confidence(maintained.state.conformal)
-    return msgspec.structs.replace(document_of(maintained.fit, chain), confidence=confidence)
+    document, state = document_of(maintained.fit, chain), maintained.state
+    return msgspec.structs.replace(
+        document,
+        confidence=_confidence(state.conformal),
+        drift=msgspec.structs.replace(document.drift, alarms=[_alarm(alarm) for alarm in state.monitors.alarms]),
+    )
 
 
 def document_of(fit: SurfaceFit, chain: OptionChain) -> SurfaceDocument:
@@ -75,6 +81,11 @@ def document_of(fit: SurfaceFit, chain: OptionChain) -> SurfaceDocument:
             vol=[[None if math.isnan(v) else v for v in row] for row in fit.nodes.tolist()],
         ),
     )
+
+
+def _alarm(alarm: Alarm) -> DriftAlarm:
+    tenor = tenor_bucket(alarm.tenor_days / 365.0)
+    return DriftAlarm(alarm.monitor, tenor, alarm.series, alarm.statistic, alarm.limit, iso_utc(alarm.raised_ms))
 
 
 def _confidence(state: ConformalState) -> ConfidenceDocument:

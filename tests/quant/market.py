@@ -2,6 +2,7 @@
 
 from functools import cache
 from itertools import islice
+from typing import Final
 
 from app.feeds.recording import SHIPPED, read_recorded
 from app.quant.chain import OptionChain
@@ -10,17 +11,19 @@ from app.quant.surface import VolSurface
 from app.venues import VENUES
 
 BTC, ETH = SHIPPED
+SERIES: Final = 32
+"""Chains that make a series in tests: from 10:42 to 13:20 UTC, over the release of US inflation figures at 12:30."""
 
 
 @cache
-def recorded_chains(underlying: str, count: int) -> tuple[OptionChain, ...]:
+def recorded_chains(underlying: str, count: int = SERIES) -> tuple[OptionChain, ...]:
     """The first ``count`` recorded chains of BTC or ETH."""
     path = {"BTC": BTC, "ETH": ETH}[underlying]
     return tuple(VENUES[r.venue].parse(r.body, received_ms=0) for r in islice(read_recorded(path), count))
 
 
 @cache
-def maintained_series(underlying: str, count: int) -> tuple[MaintainedFit, ...]:
+def maintained_series(underlying: str, count: int = SERIES) -> tuple[MaintainedFit, ...]:
     """The surfaces of the first ``count`` recorded chains, each maintained from the one before."""
     fits: list[MaintainedFit] = []
     surface: VolSurface | None = None

@@ -27,7 +27,6 @@ from tests.quant.market import maintained_series, recorded_chains
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "maintenance.json").read_text())["aci"]
 LONG_AGO = np.array([10**9])
-SERIES = 24
 
 
 def innovations(error: np.ndarray, half_width: float = 0.01, deviations: float = 0.0, t: float = 0.1) -> Innovations:
@@ -109,8 +108,8 @@ def test_quotes_without_a_band_teach_nothing() -> None:
 
 
 def test_innovations_are_the_mids_less_the_vol_that_stood() -> None:
-    second = recorded_chains("BTC", SERIES)[1]
-    surface = maintained_series("BTC", SERIES)[0].fit.surface
+    second = recorded_chains("BTC")[1]
+    surface = maintained_series("BTC")[0].fit.surface
     smiles = read_smiles(second).smiles
     found = innovations_of(smiles, surface)
     stood = {s.expiry_ms: s for s in surface.slices}
@@ -129,7 +128,7 @@ def test_innovations_are_the_mids_less_the_vol_that_stood() -> None:
 
 @pytest.mark.parametrize("underlying", ["BTC", "ETH"])
 def test_bands_hold_the_mids_of_the_chains_that_follow(underlying: str) -> None:
-    chains, fits = recorded_chains(underlying, SERIES), maintained_series(underlying, SERIES)
+    chains, fits = recorded_chains(underlying), maintained_series(underlying)
     held, seen = np.zeros(len(BUCKETS)), np.zeros(len(BUCKETS))
     for chain, before in zip(chains[1:], fits, strict=False):
         found = innovations_of(read_smiles(chain).smiles, before.fit.surface)
@@ -139,7 +138,7 @@ def test_bands_hold_the_mids_of_the_chains_that_follow(underlying: str) -> None:
     assert 0.93 <= held.sum() / seen.sum() <= 0.97
     enough = seen >= 200
     assert enough.sum() >= 5
-    # In two hours a tracker may have moved by ln 2, which its guarantee turns into ln 2 / (gamma 300), 12 %, at most.
+    # In three hours a tracker may have moved by ln 2, which its guarantee turns into ln 2 / (gamma 300), 12 %, at most.
     assert (held[enough] / seen[enough] >= 0.95 - 0.12).all()
     final = fits[-1].state.conformal
     assert final.seen == tuple(seen.astype(int).tolist())

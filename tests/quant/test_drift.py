@@ -36,7 +36,7 @@ def test_a_shift_of_one_parameter_is_counted_in_its_own_errors() -> None:
 
 
 def test_parameters_of_a_quiet_market_move_by_about_their_errors() -> None:
-    calm = maintained_series("BTC", 24)
+    calm = maintained_series("BTC")
     scores = [z for fit in calm[1:] for _, _, _, z in fit.fit.drift.per_parameter if z is not None]
     assert len(scores) > 300
     assert 0.02 < np.median(scores) < 2.0

@@ -61,7 +61,7 @@ def test_without_its_state_a_series_learns_anew() -> None:
 
 
 def test_a_state_survives_its_bytes() -> None:
-    state = maintained_series("BTC", 4)[-1].state
+    state = maintained_series("BTC")[-1].state
     assert decode_state(encode_state(state)) == state
     assert len(encode_state(state)) < 4_000
     assert decode_state(b"") is None
