@@ -159,6 +159,12 @@ class Settings:
             "SMILEKEEPER_TRUSTED_NETWORKS", "", _NETWORKS, "whose callers may do everything, as this machine's may"
         ),
     ]
+    requests_per_s: Annotated[
+        float, Setting("SMILEKEEPER_REQUESTS_PER_S", "100", _number(0.1, 1e6), "requests a second with one key")
+    ]
+    connections_per_key: Annotated[
+        int, Setting("SMILEKEEPER_CONNECTIONS_PER_KEY", "64", _whole(1, 100_000), "WebSockets open with one key")
+    ]
     workers: Annotated[int, Setting("SMILEKEEPER_WORKERS", "", _WORKERS, "calibrating processes")]
     model: Annotated[
         str | None, Setting("SMILEKEEPER_MODEL", "", _MODEL, "surface model to fit; empty: the default one")

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 
 from app.api.known_keys import KnownKeys
 from app.api.problem import NotAllowed, NotAuthenticated
+from app.api.rate_limit import RateLimit
 from app.service.access_key import Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -51,9 +52,12 @@ class Caller:
 class Gate:
     """Tells who a connection is: by its key, if it shows one, else by its address."""
 
-    def __init__(self, trusted: Sequence[Network] = (), keys: KnownKeys | None = None) -> None:
+    def __init__(
+        self, trusted: Sequence[Network] = (), keys: KnownKeys | None = None, rate_limit: RateLimit | None = None
+    ) -> None:
         self._trusted = tuple(trusted)
         self._keys = keys
+        self._rate_limit = rate_limit
 
     async def caller_of(self, connection: HTTPConnection) -> Caller:
         """Return who calls, without scopes if nobody knows. Raises NotAuthenticated for a key nobody knows."""
@@ -70,6 +74,11 @@ class Gate:
             raise NotAuthenticated("this key is not known, or was revoked")
         return Caller(key.key_id, key.scopes, key.underlyings, has_key=True)
 
+    async def pay(self, caller: Caller) -> None:
+        """Count one request of a caller with a key. Raises TooManyRequests."""
+        if self._rate_limit and caller.has_key:
+            await self._rate_limit.pay(caller.name)
+
     def _is_trusted(self, host: str) -> bool:
         try:
             address = ipaddress.ip_address(host)
@@ -83,6 +92,7 @@ def requires(needed: Scope, gate: Gate) -> Callable[[HTTPConnection], Awaitable[
 
     async def check(connection: HTTPConnection) -> Caller:
         caller = await gate.caller_of(connection)
+        await gate.pay(caller)
         caller.check(needed)
         if (underlying := connection.path_params.get("underlying")) is not None:
             caller.check_underlying(underlying)

@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
+from app.api import idempotency
 from app.api.access import Caller, requires
 from app.api.body import json_body
 from app.api.connection import accepted, receive_message, send_message
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.live_surface import surface_message
 from app.api.openapi import chain_operation
-from app.api.problem import NoSuchResource, NotAllowed, problem_of
+from app.api.problem import NoSuchResource, NotAllowed, TooManyRequests, problem_of
 from app.quant.chain import OptionChain
 from app.quant.errors import InvalidChain
 from app.service.access_key import Scope
@@ -53,7 +54,16 @@ def chains_router(context: ApiContext) -> APIRouter:
     ) -> Response:
         format_ = _venue(context, venue)
         body = await json_body(request, limits.max_body_bytes)
-        status, answer = await take_chain(context, caller, format_, body, wait_ms)
+
+        async def taken() -> tuple[HTTPStatus, bytes]:
+            return await take_chain(context, caller, format_, body, wait_ms)
+
+        key, memory = request.headers.get(idempotency.HEADER), context.services.answers
+        if key is None or memory is None:
+            status, answer = await taken()
+        else:
+            fingerprint = idempotency.fingerprint_of(venue, str(wait_ms), body)
+            status, answer = await idempotency.answered_once(memory, caller, key, fingerprint, taken)
         return json_response(answer, status)
 
     @router.websocket("/v1/chains/{venue}")
@@ -99,8 +109,9 @@ async def take_chain(
 
 async def _answer(context: ApiContext, caller: Caller, venue: str, body: bytes, wait_ms: int) -> bytes:
     try:
+        await context.services.gate.pay(caller)
         _, answer = await take_chain(context, caller, _venue(context, venue), body, wait_ms)
-    except (InvalidChain, NoSuchResource, NotAllowed, StoreUnavailable) as error:
+    except (InvalidChain, NoSuchResource, NotAllowed, TooManyRequests, StoreUnavailable) as error:
         return encode_json(problem_of(error))
     return answer
 

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.api.access import Caller
 from app.api.context import ApiContext
-from app.api.problem import NotAllowed, NotAuthenticated
+from app.api.problem import NotAllowed, NotAuthenticated, TooManyRequests
 from app.service.access_key import Scope
 from app.service.ports import CorruptPayload, StoreUnavailable
 
@@ -90,9 +90,13 @@ async def accepted(socket: WebSocket, context: ApiContext, needed: Scope) -> Asy
                 raise Closing(CloseCode.TOO_MANY_REQUESTS, f"at most {limits.ws_connections} connections are served")
             caller = await _caller_of(socket, context)
             caller.check(needed)
-            yield caller
+            most = limits.ws_connections_per_key if caller.has_key else limits.ws_connections
+            with context.callers.one_of(caller.name, most):
+                yield caller
         except NotAuthenticated as error:
             await _close(socket, Closing(CloseCode.NOT_AUTHENTICATED, str(error)), limits.ws_close_timeout_s)
+        except TooManyRequests as error:
+            await _close(socket, Closing(CloseCode.TOO_MANY_REQUESTS, str(error)), limits.ws_close_timeout_s)
         except NotAllowed as error:
             await _close(socket, Closing(CloseCode.NOT_ALLOWED, str(error)), limits.ws_close_timeout_s)
         except (StoreUnavailable, CorruptPayload) as error:
@@ -114,8 +118,9 @@ async def _caller_of(socket: WebSocket, context: ApiContext) -> Caller:
     if caller.scopes:
         return caller
     try:
-        async with asyncio.timeout(limits.ws_auth_timeout_s):
-            message = await receive_message(socket, limits.ws_message_bytes)
+        with context.callers.one_of(f"stranger at {caller.name}", limits.ws_strangers_per_address):
+            async with asyncio.timeout(limits.ws_auth_timeout_s):
+                message = await receive_message(socket, limits.ws_message_bytes)
     except TimeoutError:
         raise NotAuthenticated(f"no key came within {limits.ws_auth_timeout_s:g} s") from None
     try:

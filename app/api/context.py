@@ -1,12 +1,13 @@
 """What every route of one application shares."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 from anyio import CapacityLimiter
 from starlette.responses import Response
 
+from app.api.connection_count import ConnectionCount
 from app.api.hub import Hub
 from app.api.live_surface import Freshness
 from app.api.services import ApiServices
@@ -24,6 +25,7 @@ class ApiContext:
     hub: Hub
     metrics: ServiceMetrics
     parsing: CapacityLimiter
+    callers: ConnectionCount = field(default_factory=ConnectionCount)
 
     def freshness(self) -> Freshness:
         """Return the clock surfaces are aged by, now."""

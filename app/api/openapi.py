@@ -21,9 +21,11 @@ _ERRORS: Final[Mapping[int, str]] = {
     401: "The caller is not known.",
     403: "The caller lacks the scope.",
     404: "No such venue or surface.",
+    409: "The same request, sent before, has no answer yet.",
     413: "The body is too large.",
     415: "The body is in a format or an encoding that is not read.",
     422: "The input breaks a rule; pointer says where.",
+    429: "The key asks more often than it may; try again after Retry-After seconds.",
     500: "Unexpected failure, logged.",
     503: "The store is away or the service not ready; try again after Retry-After seconds.",
 }
@@ -67,7 +69,7 @@ def operation(
         responses[status] = {"description": sentence} | ({"content": content} if status != 304 else {})
     for status in (*errors, 500):
         responses[status] = {"description": _ERRORS[status], "content": {MEDIA_TYPE: {"schema": reference("Problem")}}}
-        if status == 503:
+        if status in (409, 429, 503):
             responses[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return {
         "operation_id": operation_id,
@@ -90,7 +92,7 @@ def chain_operation(venues: Mapping[str, Venue]) -> dict[str, Any]:
             200: ("A duplicate or an older chain; with wait_ms, the surface.", None),
             202: ("The chain waits for its fit.", "ChainAccepted"),
         },
-        (401, 403, 404, 413, 415, 422, 503),
+        (401, 403, 404, 409, 413, 415, 422, 429, 503),
         description=f"One chain in the format of the venue, unchanged. Venues: {', '.join(sorted(venues))}.",
         request_body={
             "required": True,
@@ -105,7 +107,7 @@ def schema_of(venue: Venue) -> dict[str, Any]:
     return schema
 
 
-_READ: Final = (401, 403, 503)
+_READ: Final = (401, 403, 429, 503)
 
 LIST: Final = operation("listSurfaces", "List the newest surfaces", {200: ("A line a surface.", "SurfaceList")}, _READ)
 SURFACE: Final = operation(
@@ -136,7 +138,7 @@ METRICS: Final = operation(
     "getMetrics",
     "Metrics for Prometheus",
     {200: ("Text format 0.0.4.", None)},
-    (401, 403),
+    (401, 403, 429),
     media_type="text/plain; version=0.0.4; charset=utf-8",
 )
 

@@ -49,6 +49,18 @@ class Overloaded(RuntimeError):
     """More requests at once than are served; nothing was done."""
 
 
+class TooManyRequests(RuntimeError):
+    """A caller asks more than it may; nothing was done. Try again after ``retry_after_s``."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StillWorking(RuntimeError):
+    """The same request, sent before, has no answer yet."""
+
+
 class NotAuthenticated(PermissionError):
     """A caller nobody knows."""
 
@@ -86,6 +98,8 @@ ROWS: Final[Mapping[type[Exception], Row]] = {
     UnsupportedBody: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-body", "Unsupported body"),
     NotAuthenticated: Row(HTTPStatus.UNAUTHORIZED, "not-authenticated", "Not authenticated"),
     NotAllowed: Row(HTTPStatus.FORBIDDEN, "not-allowed", "Not allowed"),
+    TooManyRequests: Row(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
+    StillWorking: Row(HTTPStatus.CONFLICT, "still-working", "Still working"),
     Overloaded: Row(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
     NotReady: Row(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
     QueueBehind: Row(HTTPStatus.SERVICE_UNAVAILABLE, "queue-behind", "Calibration is behind"),
@@ -97,6 +111,8 @@ ROWS: Final[Mapping[type[Exception], Row]] = {
 _UNEXPECTED: Final = Problem(
     TYPE_PREFIX + "internal", "Internal error", 500, "The request failed for a reason that was logged."
 )
+
+_TRY_AGAIN: Final = (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -117,8 +133,8 @@ def problem_of(error: Exception) -> Problem:
 
 
 def retry_after(error: Exception) -> str | None:
-    """Return the Retry-After of a 503 in whole seconds, rounded up; None for any other error."""
-    if problem_of(error).status != HTTPStatus.SERVICE_UNAVAILABLE:
+    """Return the Retry-After of a 409, 429 or 503 in whole seconds, rounded up; None for any other error."""
+    if problem_of(error).status not in _TRY_AGAIN:
         return None
     return str(max(1, math.ceil(getattr(error, "retry_after_s", 1.0))))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from app.api.access import Gate
 from app.quant.chain import OptionChain
+from app.service.admission import AnswerMemory
 from app.service.ports import ChainIntake, Fleet, SurfaceReader, UpdateFeed
 from app.venues.venue import Venue
 
@@ -21,6 +22,9 @@ class ApiLimits:
     parsing_threads: int = 2
     """Parsing holds the interpreter most of the time: more threads only take turns."""
     ws_connections: int = 2_000
+    ws_connections_per_key: int = 64
+    ws_strangers_per_address: int = 16
+    """Connections of one address that have not shown a key yet."""
     ws_channels: int = 200
     ws_message_bytes: int = 64 * 1024
     ws_messages_per_s: float = 10.0
@@ -47,6 +51,7 @@ class ApiServices:
     encode_chain: Callable[[OptionChain], bytes]
     clock: Callable[[], int]
     limits: ApiLimits = field(default_factory=ApiLimits)
+    answers: AnswerMemory | None = None
     gate: Gate = field(default_factory=Gate)
     close: Callable[[], Awaitable[None]] = _nothing_to_close
     version: str = "0.1.0"

@@ -9,6 +9,7 @@ from app import logs
 from app.api.access import Gate
 from app.api.app import create_app
 from app.api.known_keys import KnownKeys
+from app.api.rate_limit import RateLimit
 from app.api.server import serve
 from app.api.services import ApiLimits, ApiServices
 from app.quant.warm_up import warm_up_queries
@@ -78,7 +79,13 @@ def _services(settings: Settings) -> ApiServices:
             max_body_bytes=settings.max_body_bytes,
             stale_after_s=settings.stale_after_s,
             history_limit=settings.history_limit,
+            ws_connections_per_key=settings.connections_per_key,
         ),
-        gate=Gate(settings.trusted_networks, KnownKeys(store.key_ring)),
+        answers=store.answers,
+        gate=Gate(
+            settings.trusted_networks,
+            KnownKeys(store.key_ring),
+            RateLimit(store.rate_buckets, settings.requests_per_s),
+        ),
         close=store.close,
     )

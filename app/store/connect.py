@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.store.access_keys import KeyCabinet, RedisKeyRing
+from app.store.admission import RedisAnswerMemory, RedisRateBuckets
 from app.store.dead_letters import DeadLetters
 from app.store.fleet import RedisFleet
 from app.store.intake import RedisChainIntake
@@ -33,6 +34,8 @@ class AsyncStore:
     updates: RedisUpdateFeed
     fleet: RedisFleet
     key_ring: RedisKeyRing
+    rate_buckets: RedisRateBuckets
+    answers: RedisAnswerMemory
     _links: tuple[Link, ...]
 
     async def ping(self) -> None:
@@ -64,6 +67,8 @@ def connect_async(
         updates=RedisUpdateFeed(waiting, RedisSurfaceReader(waiting, keys), keys),
         fleet=RedisFleet(link, keys),
         key_ring=RedisKeyRing(link, keys),
+        rate_buckets=RedisRateBuckets(link, keys),
+        answers=RedisAnswerMemory(link, keys),
         _links=(link, waiting),
     )
 

@@ -18,6 +18,8 @@ quarantine         stream  payloads whose checksum failed, as they were found; c
 counters           hash    what belongs to no underlying: update number, quarantined payloads, refused bodies
 histograms         hash    ``<histogram>:<bound in us>`` -> observations in that bucket, ``<histogram>:sum_us``
 workers            hash    worker -> when it expires, warm or not, what it is busy with (shard 0 only)
+rate:C             hash    token bucket of the caller C; expires once full
+answer:K           string  what was answered to a request with an Idempotency-Key; expires
 access_keys        hash    id of a caller's key -> what it allows and the key's SHA-256 (shard 0 only)
 =================  ======  ==========================================================================================
 
@@ -170,6 +172,14 @@ class Keys:
     def access_keys(self) -> str:
         """Return the hash of callers' keys."""
         return self._of_shard(0, "access_keys")
+
+    def rate(self, caller: str) -> str:
+        """Return the token bucket of a caller."""
+        return self._of_underlying(caller, "rate")
+
+    def answer(self, name: str) -> str:
+        """Return the kept answer with this name."""
+        return self._of_underlying(name, "answer")
 
     def state(self, underlying: str) -> str:
         """Return the hash of the underlying's state and counters."""

@@ -36,7 +36,9 @@ def services(store: MemoryStore) -> ApiServices:
     def encode(chain: OptionChain) -> bytes:
         return f"{chain.underlying} {len(chain)}".encode()
 
-    return ApiServices(store, store, store, store, VENUES, encode, clock=lambda: NOW_MS, close=store.close)
+    return ApiServices(
+        store, store, store, store, VENUES, encode, clock=lambda: NOW_MS, answers=store, close=store.close
+    )
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from app.service.admission import KeptAnswer
 from app.service.ports import (
     FleetStatus,
     PublishedSurface,
@@ -17,7 +18,7 @@ from tests.api.documents import AS_OF_MS, published
 
 
 class MemoryStore:
-    """ChainIntake, SurfaceReader, UpdateFeed and Fleet in one."""
+    """ChainIntake, SurfaceReader, UpdateFeed, Fleet and AnswerMemory in one."""
 
     def __init__(self) -> None:
         self.away = False
@@ -29,6 +30,7 @@ class MemoryStore:
         self.fit_on_submit = False
         self.failures: dict[str, tuple[int, str]] = {}
         self.closed = False
+        self.answers: dict[tuple[str, str], KeptAnswer] = {}
         self._updates: asyncio.Queue[PublishedSurface] = asyncio.Queue()
 
     def publish(
@@ -126,6 +128,21 @@ class MemoryStore:
         )
         waits = ((0.01, 3), (0.1, 7)), 0.31, 8
         return FleetStatus({"0": 2}, {"0": 1.5}, 2, self.warm_workers, counts, {"queue_wait": waits}, 1_000_000)
+
+    async def begin(self, caller: str, key: str, fingerprint: str) -> KeptAnswer | None:
+        self._check()
+        kept = self.answers.get((caller, key))
+        if kept is None:
+            self.answers[caller, key] = KeptAnswer(fingerprint, 0, b"")
+        return kept
+
+    async def keep(self, caller: str, key: str, answer: KeptAnswer) -> None:
+        self._check()
+        self.answers[caller, key] = answer
+
+    async def forget(self, caller: str, key: str) -> None:
+        self._check()
+        del self.answers[caller, key]
 
     async def close(self) -> None:
         self.closed = True
