@@ -176,7 +176,7 @@ def test_chaos_breaks_no_law(server: RealServer, store: OpenStore, crew: Crew, s
     what = ", ".join(f"{count} {name}" for name, count in sorted(chaos.done.items()))
     figure("T1", f"chains taken through {what}", accepted, at_least=10.0 * LASTS_S)
     figure("T1", f"surfaces heard, all certified, seed {seed}", len(witness.heard), at_least=LASTS_S / LEASE_S)
-    figure("T1", f"violations in {witness.checks} checks of the law, seed {seed}", 0, at_most=0)
+    figure("T1", f"checks of the law, none of them failed, seed {seed}", witness.checks, at_least=10.0 * LASTS_S)
 
 
 def _assert_lawful(store: OpenStore, witness: Witness) -> None:
