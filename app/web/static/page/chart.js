@@ -24,13 +24,22 @@ export function faded(name, share) {
 
 /** Line and marks of the series number `i`. */
 export function series(i) {
-  return { colour: colour(SERIES[i % SERIES.length]), dash: DASHES[i % DASHES.length], symbol: SYMBOLS[i % SYMBOLS.length] };
+  return {
+    colour: colour(SERIES[i % SERIES.length]),
+    dash: DASHES[i % DASHES.length],
+    symbol: SYMBOLS[i % SYMBOLS.length],
+  };
 }
 
 /** Return a line trace; `x` and `y` may hold nulls, which leave gaps. */
 export function line(name, x, y, look, more = {}) {
   return {
-    type: "scatter", name, x, y, mode: more.mode ?? "lines", connectgaps: false,
+    type: "scatter",
+    name,
+    x,
+    y,
+    mode: more.mode ?? "lines",
+    connectgaps: false,
     line: { color: look.colour, width: look.width ?? 2, dash: look.dash ?? "solid", ...more.line },
     marker: { color: look.colour, symbol: look.symbol, size: look.size ?? 7 },
     ...without(more, ["mode", "line"]),
@@ -40,8 +49,15 @@ export function line(name, x, y, look, more = {}) {
 /** An area between two curves, drawn as one closed outline. */
 export function band(name, x, low, high, colourName) {
   return {
-    type: "scatter", name, x: [...x, ...[...x].reverse()], y: [...high, ...[...low].reverse()], mode: "lines",
-    fill: "toself", fillcolor: faded(colourName, 0.18), line: { width: 0 }, hoverinfo: "skip",
+    type: "scatter",
+    name,
+    x: [...x, ...[...x].reverse()],
+    y: [...high, ...[...low].reverse()],
+    mode: "lines",
+    fill: "toself",
+    fillcolor: faded(colourName, 0.18),
+    line: { width: 0 },
+    hoverinfo: "skip",
   };
 }
 
@@ -67,8 +83,13 @@ export function axis(title, more = {}) {
   return {
     title: { text: title, font: { size: 12, color: ink }, standoff: 8 },
     tickfont: { size: 11, color: ink },
-    gridcolor: colour("--rule"), linecolor: colour("--rule"), zerolinecolor: colour("--rule-strong"),
-    zeroline: false, automargin: true, fixedrange: false, ...more,
+    gridcolor: colour("--rule"),
+    linecolor: colour("--rule"),
+    zerolinecolor: colour("--rule-strong"),
+    zeroline: false,
+    automargin: true,
+    fixedrange: false,
+    ...more,
   };
 }
 
@@ -77,23 +98,54 @@ export function tenorAxis(days, more = {}) {
   const [low, high] = [Math.min(...days) / 1.25, Math.max(...days) * 1.25];
   const ticks = TENORS.filter(([, value]) => value >= low && value <= high);
   return axis("time to expiry", {
-    type: "log", range: [Math.log10(low), Math.log10(high)],
-    tickvals: ticks.map(([, value]) => value), ticktext: ticks.map(([name]) => name), ...more,
+    type: "log",
+    range: [Math.log10(low), Math.log10(high)],
+    tickvals: ticks.map(([, value]) => value),
+    ticktext: ticks.map(([name]) => name),
+    ...more,
   });
 }
 
-const TENORS = [["1h", 1 / 24], ["6h", 0.25], ["1d", 1], ["2d", 2], ["1w", 7], ["2w", 14], ["1m", 30], ["2m", 61], ["3m", 91],
-  ["6m", 182], ["1y", 365], ["2y", 730], ["3y", 1095], ["5y", 1825], ["10y", 3650]];
+const TENORS = [
+  ["1h", 1 / 24],
+  ["6h", 0.25],
+  ["1d", 1],
+  ["2d", 2],
+  ["1w", 7],
+  ["2w", 14],
+  ["1m", 30],
+  ["2m", 61],
+  ["3m", 91],
+  ["6m", 182],
+  ["1y", 365],
+  ["2y", 730],
+  ["3y", 1095],
+  ["5y", 1825],
+  ["10y", 3650],
+];
 
 function common() {
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("--ink") },
     margin: { l: 52, r: 14, t: 34, b: 44 },
     showlegend: true,
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11.5, color: colour("--quiet") }, itemwidth: 30 },
-    hovermode: "closest", dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-    hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--rule-strong"), font: { color: colour("--ink"), size: 12 } },
+    legend: {
+      orientation: "h",
+      x: 0,
+      y: 1.02,
+      yanchor: "bottom",
+      font: { size: 11.5, color: colour("--quiet") },
+      itemwidth: 30,
+    },
+    hovermode: "closest",
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+    hoverlabel: {
+      bgcolor: colour("--raised"),
+      bordercolor: colour("--rule-strong"),
+      font: { color: colour("--ink"), size: 12 },
+    },
   };
 }
 

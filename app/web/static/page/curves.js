@@ -15,24 +15,32 @@ const MESH_POINTS = 33;
 /** Return {version, smiles: Map(expiry -> columns and nodes)} for every fitted expiry of `document`. */
 export async function curvesOf(document, reach) {
   const slices = document.slices.filter(slice => slice.parameters != null);
-  const nodes = await evaluate(document.underlying, grid(slices, DELTAS, (slice, delta) => ({ expiry: slice.expiry, delta })));
+  const nodes = await evaluate(
+    document.underlying,
+    grid(slices, DELTAS, (slice, delta) => ({ expiry: slice.expiry, delta })),
+  );
   const at = (i, name) => nodes.vol[i * DELTAS.length + DELTAS.indexOf(name)];
   const places = slices.map((slice, i) => moneyness(slice, at(i, "ATM"), reach(slice)));
   const points = slices.flatMap((slice, i) => places[i].map(k => ({ expiry: slice.expiry, log_moneyness: k })));
   const answer = await evaluate(document.underlying, columns(points));
-  const smiles = new Map(slices.map((slice, i) => {
-    const part = column => column.slice(i * SMILE_POINTS, (i + 1) * SMILE_POINTS);
-    return [slice.expiry, {
-      t: slice.t,
-      forward: slice.forward,
-      logMoneyness: places[i],
-      strike: part(answer.strike),
-      vol: part(answer.vol),
-      low: part(answer.vol_low),
-      high: part(answer.vol_high),
-      nodes: Object.fromEntries(DELTAS.map(name => [name, at(i, name)])),
-    }];
-  }));
+  const smiles = new Map(
+    slices.map((slice, i) => {
+      const part = column => column.slice(i * SMILE_POINTS, (i + 1) * SMILE_POINTS);
+      return [
+        slice.expiry,
+        {
+          t: slice.t,
+          forward: slice.forward,
+          logMoneyness: places[i],
+          strike: part(answer.strike),
+          vol: part(answer.vol),
+          low: part(answer.vol_low),
+          high: part(answer.vol_high),
+          nodes: Object.fromEntries(DELTAS.map(name => [name, at(i, name)])),
+        },
+      ];
+    }),
+  );
   return { version: answer.version, asOf: answer.as_of, smiles };
 }
 
@@ -46,8 +54,10 @@ export async function meshOf(document) {
   const money = await evaluate(document.underlying, columns(tenors.map(days => ({ tenor_days: days, delta: "ATM" }))));
   const distance = spaced(-MESH_WIDTH, MESH_WIDTH, MESH_POINTS);
   const scale = tenors.map((days, i) => money.vol[i] * Math.sqrt(days / 365));
-  const answer = await evaluate(document.underlying,
-    grid(tenors, distance, (days, z, i) => ({ tenor_days: days, log_moneyness: z * scale[i] })));
+  const answer = await evaluate(
+    document.underlying,
+    grid(tenors, distance, (days, z, i) => ({ tenor_days: days, log_moneyness: z * scale[i] })),
+  );
   const rows = column => tenors.map((_, i) => column.slice(i * MESH_POINTS, (i + 1) * MESH_POINTS));
   return { version: answer.version, tenors, distance, vol: rows(answer.vol), strike: rows(answer.strike) };
 }

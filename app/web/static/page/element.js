@@ -19,25 +19,53 @@ export function setText(node, text) {
 /** Return a table in a box that scrolls sideways by itself. `columns` are {label, title?, words?}, `rows` cells. */
 export function table(caption, columns, rows) {
   const head = columns.map(({ label, title, words }) =>
-    element("th", { scope: "col", title, class: words ? "words" : null }, label));
-  const body = rows.map(cells => element("tr", {}, cells.map((cell, i) =>
-    element(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null, class: columns[i].words ? "words" : null }, cell))));
-  return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
-    element("table", {}, element("caption", { class: "unseen" }, caption),
-      element("thead", {}, element("tr", {}, head)), element("tbody", {}, body)));
+    element("th", { scope: "col", title, class: words ? "words" : null }, label),
+  );
+  const body = rows.map(cells =>
+    element(
+      "tr",
+      {},
+      cells.map((cell, i) =>
+        element(
+          i === 0 ? "th" : "td",
+          { scope: i === 0 ? "row" : null, class: columns[i].words ? "words" : null },
+          cell,
+        ),
+      ),
+    ),
+  );
+  return element(
+    "div",
+    { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
+    element(
+      "table",
+      {},
+      element("caption", { class: "unseen" }, caption),
+      element("thead", {}, element("tr", {}, head)),
+      element("tbody", {}, body),
+    ),
+  );
 }
 
 /** Return a card: a titled section. */
 export function card(title, note, ...children) {
   const heading = element("h2", {}, title);
-  return element("section", { class: "card" },
-    element("header", {}, heading, note == null ? null : element("p", { class: "note" }, note)), children);
+  return element(
+    "section",
+    { class: "card" },
+    element("header", {}, heading, note == null ? null : element("p", { class: "note" }, note)),
+    children,
+  );
 }
 
 /** Return a word with a mark before it: never colour alone. `kind` is good, warn, bad or quiet. */
 export function verdict(kind, text) {
-  return element("span", { class: `verdict ${kind}` },
-    element("span", { class: "mark", "aria-hidden": "true" }, MARKS[kind]), text);
+  return element(
+    "span",
+    { class: `verdict ${kind}` },
+    element("span", { class: "mark", "aria-hidden": "true" }, MARKS[kind]),
+    text,
+  );
 }
 
 const MARKS = { good: "✓", warn: "!", bad: "✕", quiet: "–" };

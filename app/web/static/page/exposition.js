@@ -20,7 +20,8 @@ export function parseExposition(text) {
 /** Return the sum of the samples called `name` whose labels include `wanted`; null where there are none. */
 export function total(samples, name, wanted = {}) {
   const matching = (samples.get(name) ?? []).filter(({ labels }) =>
-    Object.entries(wanted).every(([label, value]) => labels[label] === value));
+    Object.entries(wanted).every(([label, value]) => labels[label] === value),
+  );
   return matching.length ? matching.reduce((sum, { value }) => sum + value, 0) : null;
 }
 
@@ -31,7 +32,10 @@ export function largest(samples, name) {
 
 /** Return the bound of the histogram bucket that holds the share `q` of all observations; null without any. */
 export function quantileBound(samples, name, q) {
-  const buckets = (samples.get(`${name}_bucket`) ?? []).map(({ labels, value }) => ({ bound: bound(labels.le), value }));
+  const buckets = (samples.get(`${name}_bucket`) ?? []).map(({ labels, value }) => ({
+    bound: bound(labels.le),
+    value,
+  }));
   buckets.sort((a, b) => a.bound - b.bound);
   const all = buckets.at(-1)?.value;
   return all ? buckets.find(({ value }) => value >= q * all).bound : null;

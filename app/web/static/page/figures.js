@@ -8,8 +8,10 @@ const formats = new Map();
 function write(value, digits, options = {}) {
   const key = digits + JSON.stringify(options);
   if (!formats.has(key)) {
-    formats.set(key, new Intl.NumberFormat("en-US",
-      { minimumFractionDigits: digits, maximumFractionDigits: digits, ...options }));
+    formats.set(
+      key,
+      new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits, ...options }),
+    );
   }
   return formats.get(key).format(value).replace("-", MINUS);
 }
@@ -96,4 +98,9 @@ export function words(name) {
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const UNITS = [["d", 86400000], ["h", 3600000], ["min", 60000], ["s", 1000]];
+const UNITS = [
+  ["d", 86400000],
+  ["h", 3600000],
+  ["min", 60000],
+  ["s", 1000],
+];

@@ -14,13 +14,19 @@ const LATENCIES = [
 ];
 
 export function mount(root) {
-  const [machine, latency, account, stream] = ["machine", "latency", "account", "stream"].map(id => element("div", { id: `health-${id}`, class: "narrow" }));
+  const [machine, latency, account, stream] = ["machine", "latency", "account", "stream"].map(id =>
+    element("div", { id: `health-${id}`, class: "narrow" }),
+  );
   root.append(
-    element("div", { class: "pair" },
+    element(
+      "div",
+      { class: "pair" },
       card("Queue and workers", null, machine),
-      card("Latency", "since the store was created: the bound that so many observations stay below", latency)),
+      card("Latency", "since the store was created: the bound that so many observations stay below", latency),
+    ),
     card("Every chain accounted for", "received = fitted + failed + superseded + stale + duplicate + pending", account),
-    card("This page's stream", null, stream));
+    card("This page's stream", null, stream),
+  );
   return () => {
     stream.replaceChildren(streamList());
     const { fleet, fleetError } = state;
@@ -42,7 +48,15 @@ function machineList({ samples, at }, error) {
     ["as of", element("span", {}, clock(at), error ? verdict("bad", ` not answering since: ${error}`) : "")],
     ["store", up ? verdict("good", "answers") : verdict("bad", "does not answer")],
     ["memory of the store", bytes(total(samples, "volsurf_store_used_bytes"))],
-    ["workers", warm == null ? "–" : verdict(warm > 0 ? "good" : "bad", `${count(warm)} warm of ${count(total(samples, "volsurf_workers_alive"))}`)],
+    [
+      "workers",
+      warm == null
+        ? "–"
+        : verdict(
+            warm > 0 ? "good" : "bad",
+            `${count(warm)} warm of ${count(total(samples, "volsurf_workers_alive"))}`,
+          ),
+    ],
     ["underlyings waiting", count(total(samples, "volsurf_queue_depth"))],
     ["longest wait now", age == null ? "–" : duration(1000 * age)],
     ["dead letters", count(total(samples, "volsurf_dead_letters_kept"))],
@@ -53,26 +67,57 @@ function machineList({ samples, at }, error) {
 }
 
 function latencyTable(samples) {
-  const columns = [{ label: "step", words: true }, { label: "observations" }, { label: "half below" }, { label: "95 % below" }, { label: "99 % below" }];
+  const columns = [
+    { label: "step", words: true },
+    { label: "observations" },
+    { label: "half below" },
+    { label: "95 % below" },
+    { label: "99 % below" },
+  ];
   const below = (name, q) => {
     const bound = quantileBound(samples, name, q);
     return bound == null ? "–" : Number.isFinite(bound) ? duration(1000 * bound) : "over the last bound";
   };
-  return table("Latency", columns, LATENCIES.map(([name, label]) =>
-    [label, count(total(samples, `${name}_count`)), ...[0.5, 0.95, 0.99].map(q => below(name, q))]));
+  return table(
+    "Latency",
+    columns,
+    LATENCIES.map(([name, label]) => [
+      label,
+      count(total(samples, `${name}_count`)),
+      ...[0.5, 0.95, 0.99].map(q => below(name, q)),
+    ]),
+  );
 }
 
 function accountTable(samples) {
-  const underlyings = [...new Set((samples.get("volsurf_fitted_total") ?? []).map(({ labels }) => labels.underlying))].sort();
+  const underlyings = [
+    ...new Set((samples.get("volsurf_fitted_total") ?? []).map(({ labels }) => labels.underlying)),
+  ].sort();
   if (!underlyings.length) return element("p", { class: "note" }, "No chain has arrived yet.");
-  const columns = [{ label: "underlying", words: true }, { label: "received" }, ...ENDS.map(label => ({ label })), { label: "stale" }, { label: "duplicate" }, { label: "pending" }, { label: "", words: true }];
+  const columns = [
+    { label: "underlying", words: true },
+    { label: "received" },
+    ...ENDS.map(label => ({ label })),
+    { label: "stale" },
+    { label: "duplicate" },
+    { label: "pending" },
+    { label: "", words: true },
+  ];
   const rows = underlyings.map(underlying => {
     const submitted = outcome => total(samples, "volsurf_snapshots_total", { underlying, outcome }) ?? 0;
     const received = SUBMITTED.reduce((sum, outcome) => sum + submitted(outcome), 0);
     const ends = ENDS.map(end => total(samples, `volsurf_${end}_total`, { underlying }) ?? 0);
-    const others = [submitted("stale"), submitted("dup"), total(samples, "volsurf_chains_pending", { underlying }) ?? 0];
+    const others = [
+      submitted("stale"),
+      submitted("dup"),
+      total(samples, "volsurf_chains_pending", { underlying }) ?? 0,
+    ];
     const lost = received - [...ends, ...others].reduce((a, b) => a + b, 0);
-    return [underlying, ...[received, ...ends, ...others].map(count), lost === 0 ? verdict("good", "balances") : verdict("bad", `${count(lost)} unaccounted for`)];
+    return [
+      underlying,
+      ...[received, ...ends, ...others].map(count),
+      lost === 0 ? verdict("good", "balances") : verdict("bad", `${count(lost)} unaccounted for`),
+    ];
   });
   return table("Chains by what became of them", columns, rows);
 }
@@ -91,5 +136,9 @@ function streamList() {
 }
 
 function facts(pairs) {
-  return element("dl", { class: "facts" }, pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+  return element(
+    "dl",
+    { class: "facts" },
+    pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
+  );
 }

@@ -111,7 +111,9 @@ async function renewCurves(underlying, about) {
 async function renewQuotes(underlying, about) {
   try {
     about.quotes = await service.quotes(underlying);
-    about.quoteNote = about.quotes ? null : "Bid and ask marks: this service does not publish its quotes; the quote with the largest error is marked.";
+    about.quoteNote = about.quotes
+      ? null
+      : "Bid and ask marks: this service does not publish its quotes; the quote with the largest error is marked.";
   } catch (error) {
     if (!(error instanceof service.Refused)) throw error;
     about.quotes = null;

@@ -44,7 +44,10 @@ function drawPage(everything) {
   at("headline").hidden = !surface;
   at("empty").hidden = Boolean(surface) || Boolean(always) || state.summaries == null;
   at("loading").hidden = Boolean(surface) || Boolean(always) || state.summaries != null;
-  setText(at("loading-words"), state.listError ? `No answer yet: ${state.listError}.` : "Asking the service for its surfaces …");
+  setText(
+    at("loading-words"),
+    state.listError ? `No answer yet: ${state.listError}.` : "Asking the service for its surfaces …",
+  );
   setText(at("empty-fleet"), fleetSentence());
   markTab(state.view);
   for (const { name } of VIEWS) at(`view-${name}`).hidden = name !== state.view || !(surface || always);
@@ -75,7 +78,10 @@ function drawConnection() {
   if (!away) return;
   const wait = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
   const shown = known()?.document ? " What you see is the last surface received." : "";
-  setText(at("banner-words"), `${PHASES[phase]} since ${clock(since)} (${duration(Date.now() - since)}).${reason ? ` ${reason}.` : ""}${shown}`);
+  setText(
+    at("banner-words"),
+    `${PHASES[phase]} since ${clock(since)} (${duration(Date.now() - since)}).${reason ? ` ${reason}.` : ""}${shown}`,
+  );
   setText(at("banner-retry"), wait > 0 ? `Trying again in ${wait} s` : "Trying again …");
 }
 
@@ -86,7 +92,8 @@ function drawComplaints() {
 }
 
 function showHowToPost() {
-  for (const node of document.querySelectorAll("[data-origin]")) node.textContent = node.textContent.replace("ORIGIN", location.origin);
+  for (const node of document.querySelectorAll("[data-origin]"))
+    node.textContent = node.textContent.replace("ORIGIN", location.origin);
   for (const button of document.querySelectorAll("button[data-copies]")) {
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(at(button.dataset.copies).textContent);

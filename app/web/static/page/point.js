@@ -13,10 +13,19 @@ const PLACES = {
 };
 
 export function mount() {
-  const place = element("input", { id: "point-place", value: DEFAULT_DELTA, placeholder: PLACES.delta.hint, autocomplete: "off", spellcheck: "false" });
+  const place = element("input", {
+    id: "point-place",
+    value: DEFAULT_DELTA,
+    placeholder: PLACES.delta.hint,
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const expiry = element("select", { id: "point-expiry", change: () => ask() });
-  const kind = element("select", { id: "point-kind", change: () => Object.assign(place, { value: "", placeholder: PLACES[kind.value].hint }) },
-    Object.entries(PLACES).map(([value, { label }]) => element("option", { value }, label)));
+  const kind = element(
+    "select",
+    { id: "point-kind", change: () => Object.assign(place, { value: "", placeholder: PLACES[kind.value].hint }) },
+    Object.entries(PLACES).map(([value, { label }]) => element("option", { value }, label)),
+  );
   const answer = element("div", { id: "point-answer" });
   const ask = async () => {
     const asked = known()?.document;
@@ -29,16 +38,31 @@ export function mount() {
       answer.replaceChildren(element("p", { class: "note", role: "alert" }, `No answer: ${error.message}.`));
     }
   };
-  const form = element("form", { class: "point", submit: event => { event.preventDefault(); ask(); } },
-    labelled("Expiry", expiry), labelled("By", kind), labelled("Value", place), element("button", { type: "submit" }, "Evaluate"));
+  const form = element(
+    "form",
+    {
+      class: "point",
+      submit: event => {
+        event.preventDefault();
+        ask();
+      },
+    },
+    labelled("Expiry", expiry),
+    labelled("By", kind),
+    labelled("Value", place),
+    element("button", { type: "submit" }, "Evaluate"),
+  );
   const node = card("Evaluate", "one option, out of the money side unless the delta names it", form, answer);
   let version;
-  return { node, draw: () => {
-    const { document } = known();
-    fillExpiries(expiry, document);
-    if (version !== document.version) ask();
-    version = document.version;
-  } };
+  return {
+    node,
+    draw: () => {
+      const { document } = known();
+      fillExpiries(expiry, document);
+      if (version !== document.version) ask();
+      version = document.version;
+    },
+  };
 }
 
 function fillExpiries(select, { underlying, slices }) {
@@ -57,14 +81,25 @@ function answerOf(found, premium) {
   const band = one("vol_low") == null ? "" : ` (${percent(one("vol_low"))} to ${percent(one("vol_high"))})`;
   const coin = `${plain(one("price_coin"), 6)} coin`;
   const figures = [
-    ["vol", percent(one("vol")) + band], ["strike", strike(Number(one("strike").toPrecision(7)))], ["forward", price(one("forward"))],
+    ["vol", percent(one("vol")) + band],
+    ["strike", strike(Number(one("strike").toPrecision(7)))],
+    ["forward", price(one("forward"))],
     ["price", premium === "coin" ? `${coin} · ${price(one("price_quote"))}` : price(one("price_quote"))],
-    ["delta, by the forward", plain(one("delta"), 4)], ["delta, net of premium", plain(one("delta_net"), 4)],
-    ["gamma, per unit of forward", one("gamma")?.toExponential(3) ?? MISSING], ["vega, per vol point", price(one("vega") / 100)],
-    ["theta, per day", price(one("theta") / 365)], ["vanna, delta per vol point", plain(one("vanna") / 100, 5)],
+    ["delta, by the forward", plain(one("delta"), 4)],
+    ["delta, net of premium", plain(one("delta_net"), 4)],
+    ["gamma, per unit of forward", one("gamma")?.toExponential(3) ?? MISSING],
+    ["vega, per vol point", price(one("vega") / 100)],
+    ["theta, per day", price(one("theta") / 365)],
+    ["vanna, delta per vol point", plain(one("vanna") / 100, 5)],
   ];
-  const list = element("dl", { class: "facts" }, figures.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
-  return one("status") === "ok" ? list : element("div", {}, list, element("p", { class: "note" }, `Status: ${words(one("status"))}.`));
+  const list = element(
+    "dl",
+    { class: "facts" },
+    figures.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
+  );
+  return one("status") === "ok"
+    ? list
+    : element("div", {}, list, element("p", { class: "note" }, `Status: ${words(one("status"))}.`));
 }
 
 function labelled(text, control) {

@@ -26,7 +26,8 @@ export function readingOf(document) {
 /** Return `readings` with `more`, each version once, oldest first. */
 export function merged(readings, more) {
   const byVersion = new Map([...readings, ...more].map(each => [each.version, each]));
-  return [...byVersion.values()].sort((a, b) => a.version.length - b.version.length || (a.version < b.version ? -1 : 1))
+  return [...byVersion.values()]
+    .sort((a, b) => a.version.length - b.version.length || (a.version < b.version ? -1 : 1))
     .slice(-KEPT);
 }
 

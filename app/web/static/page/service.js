@@ -23,8 +23,11 @@ export async function history(underlying, limit) {
 
 /** Columns in, columns out. */
 export function evaluate(underlying, columns) {
-  return json(`${path(underlying)}/evaluate`,
-    { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(columns) });
+  return json(`${path(underlying)}/evaluate`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(columns),
+  });
 }
 
 export async function exposition() {
@@ -34,7 +37,7 @@ export async function exposition() {
 /** Return the quotes behind the newest surface, or null where this service publishes none. */
 export async function quotes(underlying) {
   publishesQuotes ??= json("/openapi.json").then(document => QUOTES_PATH in document.paths);
-  if (!await publishesQuotes) return null;
+  if (!(await publishesQuotes)) return null;
   try {
     return await json(`${path(underlying)}/quotes`);
   } catch (error) {

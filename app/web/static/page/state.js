@@ -22,9 +22,20 @@ export function known(underlying = state.underlying) {
 export function record(underlying) {
   if (!state.surfaces.has(underlying)) {
     state.surfaces.set(underlying, {
-      document: null, receivedAt: 0, updates: 0, missed: 0, gaps: 0,
-      curves: null, previousCurves: null, curveError: null, mesh: null,
-      quotes: null, quoteNote: null, readings: [], historyLoaded: false, historyError: null,
+      document: null,
+      receivedAt: 0,
+      updates: 0,
+      missed: 0,
+      gaps: 0,
+      curves: null,
+      previousCurves: null,
+      curveError: null,
+      mesh: null,
+      quotes: null,
+      quoteNote: null,
+      readings: [],
+      historyLoaded: false,
+      historyError: null,
     });
   }
   return state.surfaces.get(underlying);

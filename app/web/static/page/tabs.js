@@ -4,8 +4,19 @@ import { element } from "./element.js";
 
 /** Fill `list` with a tab for each of `views` ({name, label}); `choose(name)`. Return a function that marks one. */
 export function makeTabs(list, views, choose) {
-  const tabs = views.map(({ name, label }) => element("button", {
-    type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `view-${name}`, click: () => choose(name) }, label));
+  const tabs = views.map(({ name, label }) =>
+    element(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `tab-${name}`,
+        "aria-controls": `view-${name}`,
+        click: () => choose(name),
+      },
+      label,
+    ),
+  );
   list.append(...tabs);
   list.addEventListener("keydown", event => {
     const here = tabs.indexOf(document.activeElement);
@@ -16,9 +27,10 @@ export function makeTabs(list, views, choose) {
     target.focus();
     target.click();
   });
-  return chosen => tabs.forEach((tab, i) => {
-    const selected = views[i].name === chosen;
-    tab.setAttribute("aria-selected", String(selected));
-    tab.tabIndex = selected ? 0 : -1;
-  });
+  return chosen =>
+    tabs.forEach((tab, i) => {
+      const selected = views[i].name === chosen;
+      tab.setAttribute("aria-selected", String(selected));
+      tab.tabIndex = selected ? 0 : -1;
+    });
 }
