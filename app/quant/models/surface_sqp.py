@@ -13,7 +13,7 @@ from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.models.constraint_rows import Rows, cut_rows
 from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
-from app.quant.models.local_minima import BUTTERFLY, CALENDAR, empty_minima
+from app.quant.models.local_minima import BUTTERFLY, CALENDAR, Minima, empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.quadratic_program import block_step
 from app.quant.models.scan_grid import ScanGrid
@@ -47,6 +47,15 @@ class SqpControls(NamedTuple):
     penalty: float
     """Start of the penalty weights; large ones look for feasibility first."""
     stop_when_feasible: bool
+
+
+class Merit(NamedTuple):
+    """A point as the line search sees it."""
+
+    objective: float
+    butterfly: float
+    calendar: float
+    """Summed violations of the two kinds of constraint."""
 
 
 class SqpOutcome(NamedTuple):
@@ -109,6 +118,58 @@ def raised_penalty(penalty: float, rows: Rows, multipliers: FloatArray, count: i
 
 
 @kernel
+def weighed(merit: Merit, penalty_butterfly: float, penalty_calendar: float) -> float:
+    """Return the exact-penalty merit."""
+    return merit.objective + penalty_butterfly * merit.butterfly + penalty_calendar * merit.calendar
+
+
+@kernel
+def backtrack(
+    stage: int,
+    problem: SurfaceProblem,
+    size: IntArray,
+    svi: FloatArray,
+    coefficients: FloatArray,
+    step: FloatArray,
+    scan: ScanGrid,
+    margins: Margins,
+    here: Merit,
+    penalty_butterfly: float,
+    penalty_calendar: float,
+    trial_svi: FloatArray,
+    trial_coefficients: FloatArray,
+    trial_minima: Minima,
+) -> tuple[Merit, float]:
+    """Shorten ``step`` until the merit falls, or the violation falls a lot; return where that is and its fraction.
+
+    Fraction 0 means that no length helped. The trial arrays hold the accepted point and its minima.
+    """
+    unused_h = np.empty((size.shape[0], 1, 1))
+    unused_g = np.empty((size.shape[0], 1))
+    violation = here.butterfly + here.calendar
+    fraction = 1.0
+    for _ in range(BACKTRACKS):
+        move(stage, problem, size, svi, coefficients, step, fraction, trial_svi, trial_coefficients)
+        objective = surface_objective(stage, problem, size, trial_svi, trial_coefficients, VALUE, unused_h, unused_g)
+        if objective < INFINITE:
+            butterfly, calendar = find_minima(
+                stage, trial_svi, trial_coefficients, problem.knots, size, scan, margins, trial_minima
+            )
+            there = Merit(objective, butterfly, calendar)
+            restores = (
+                violation > FEASIBLE
+                and butterfly + calendar < 0.3 * violation
+                and objective < 3.0 * here.objective + 1.0
+            )
+            if restores or weighed(there, penalty_butterfly, penalty_calendar) < weighed(
+                here, penalty_butterfly, penalty_calendar
+            ):
+                return there, fraction
+        fraction *= BACKTRACK
+    return here, 0.0
+
+
+@kernel
 def solve_surface(
     stage: int,
     problem: SurfaceProblem,
@@ -162,26 +223,24 @@ def solve_surface(
         )
         penalty_butterfly = raised_penalty(penalty_butterfly, rows, multipliers, count, BUTTERFLY)
         penalty_calendar = raised_penalty(penalty_calendar, rows, multipliers, count, CALENDAR)
-        violation = butterfly + calendar
-        merit = f + penalty_butterfly * butterfly + penalty_calendar * calendar
-        fraction = 1.0
-        moved = False
-        change = 0.0
-        for _ in range(BACKTRACKS):
-            move(stage, problem, size, svi, coefficients, step, fraction, trial_svi, trial_coefficients)
-            trial = surface_objective(stage, problem, size, trial_svi, trial_coefficients, VALUE, H, g)
-            if trial < INFINITE:
-                b, c = find_minima(
-                    stage, trial_svi, trial_coefficients, problem.knots, size, scan, margins, trial_minima
-                )
-                trial_merit = trial + penalty_butterfly * b + penalty_calendar * c
-                restores = violation > FEASIBLE and b + c < 0.3 * violation and trial < 3.0 * f + 1.0
-                if trial_merit < merit or restores:
-                    moved = True
-                    change = abs(merit - trial_merit)
-                    butterfly, calendar, f = b, c, trial
-                    break
-            fraction *= BACKTRACK
+        here = Merit(f, butterfly, calendar)
+        there, fraction = backtrack(
+            stage,
+            problem,
+            size,
+            svi,
+            coefficients,
+            step,
+            scan,
+            margins,
+            here,
+            penalty_butterfly,
+            penalty_calendar,
+            trial_svi,
+            trial_coefficients,
+            trial_minima,
+        )
+        moved = fraction > 0.0
         if not moved:
             damping = max(damping, 1e-5) * 10.0
             if damping > DAMPING_MAX:
@@ -190,6 +249,10 @@ def solve_surface(
         copy_rows(trial_svi, svi)
         copy_rows(trial_coefficients, coefficients)
         minima, trial_minima = trial_minima, minima
+        change = abs(
+            weighed(here, penalty_butterfly, penalty_calendar) - weighed(there, penalty_butterfly, penalty_calendar)
+        )
+        f, butterfly, calendar = there.objective, there.butterfly, there.calendar
         if fraction == 1.0:
             damping = max(damping * 0.15, 1e-8)
         elif fraction < 0.3:
