@@ -1,0 +1,115 @@
+"""The compose file and the Kubernetes example: locked down, on loopback, with settings the service knows."""
+
+import itertools
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from app.commands import COMMANDS
+from app.settings import setting_table
+from tests.deploy.files import DEPLOY, PROJECT, read_yaml
+
+OUR_SERVICES = {"api", "worker", "demo"}
+KNOWN_SETTINGS = {setting.variable for setting in setting_table().values()}
+PROBES = {"livenessProbe": "/livez", "startupProbe": "/livez", "readinessProbe": "/readyz"}
+
+
+def compose() -> dict[str, Any]:
+    document = read_yaml(PROJECT / "docker-compose.yml")
+    assert isinstance(document, dict)
+    return document
+
+
+def kubernetes(kind: str) -> list[dict[str, Any]]:
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes" / "smilekeeper.yml").read_text())
+    return [each for each in documents if each["kind"] == kind]
+
+
+def containers() -> list[dict[str, Any]]:
+    return [each["spec"]["template"]["spec"]["containers"][0] for each in kubernetes("Deployment")]
+
+
+def test_our_containers_are_locked_down() -> None:
+    services = compose()["services"]
+    ours = {name: service for name, service in services.items() if "build" in service}
+    assert ours.keys() == OUR_SERVICES
+    for service in ours.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["tmpfs"] == ["/tmp:mode=1777"]
+        assert service["environment"].keys() <= KNOWN_SETTINGS
+        assert service["command"][0] in COMMANDS
+
+
+def test_ports_are_published_on_loopback_only() -> None:
+    ports = [port for service in compose()["services"].values() for port in service.get("ports", [])]
+    assert ports
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_api_trusts_the_network_of_the_containers_and_no_other() -> None:
+    (pool,) = compose()["networks"]["default"]["ipam"]["config"]
+    for name in OUR_SERVICES:
+        assert compose()["services"][name]["environment"]["SMILEKEEPER_TRUSTED_NETWORKS"] == pool["subnet"]
+
+
+def test_images_have_versions() -> None:
+    images = [service["image"] for service in compose()["services"].values() if "build" not in service]
+    versions = [re.fullmatch(r"\$\{\w+:-[\w/]+:v?(\d[\d.]*)\}", image) for image in images]
+    assert images
+    assert None not in versions, images
+
+
+@pytest.mark.parametrize("program", [("docker-compose",), ("docker", "compose")], ids=" ".join)
+def test_compose_accepts_the_file(program: tuple[str, ...]) -> None:
+    if shutil.which(program[0]) is None or ended(*program, "version").returncode:
+        pytest.skip(f"{' '.join(program)} is not installed")
+    found = ended(*program, "-f", str(PROJECT / "docker-compose.yml"), "config", "--quiet")
+    assert found.returncode == 0, found.stderr
+
+
+def ended(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_pods_are_found_by_what_selects_them() -> None:
+    deployments = {each["metadata"]["name"]: each for each in kubernetes("Deployment")}
+    labels = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in deployments.items()}
+    for name, deployment in deployments.items():
+        assert deployment["spec"]["selector"]["matchLabels"] == labels[name]
+    (service,), (budget,) = kubernetes("Service"), kubernetes("PodDisruptionBudget")
+    assert service["spec"]["selector"] == labels["smilekeeper-api"] == budget["spec"]["selector"]["matchLabels"]
+    (scaler,) = kubernetes("HorizontalPodAutoscaler")
+    assert scaler["spec"]["scaleTargetRef"]["name"] in deployments
+
+
+def test_pods_are_locked_down() -> None:
+    for container in containers():
+        assert container["args"][0] in COMMANDS
+        assert {each["name"] for each in container["env"]} <= KNOWN_SETTINGS
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+    for deployment in kubernetes("Deployment"):
+        assert deployment["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
+
+
+def test_probes_ask_for_what_they_are_for() -> None:
+    api, worker = containers()
+    assert {name: api[name]["httpGet"]["path"] for name in PROBES} == PROBES
+    assert not PROBES.keys() & worker.keys()
+
+
+def test_units_start_commands_of_the_program() -> None:
+    units = sorted((DEPLOY / "systemd").glob("*.service"))
+    started = [re.findall(r"^ExecStart=\S+ -m app (\S+)", unit.read_text(), flags=re.MULTILINE) for unit in units]
+    assert sorted(itertools.chain(*started)) == ["api", "worker"]
+    assert {"api", "worker"} <= COMMANDS.keys()
