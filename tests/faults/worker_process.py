@@ -18,6 +18,7 @@ QUICK, SLOW, HANGS, DIES, RAISES, REFUSES = range(6)
 SLOW_S = 0.6
 LEASE_S = 1.0
 FIT_LIMIT_S = 2.5
+LASTS_S = {SLOW: SLOW_S, HANGS: 60.0}
 
 
 def fit(name: str, claim: Claim) -> Fitted | Unfit:
@@ -29,7 +30,8 @@ def fit(name: str, claim: Claim) -> Fitted | Unfit:
         raise ZeroDivisionError("a defect")
     if kind == REFUSES:
         return Unfit("no smile in it", "no_smile")
-    time.sleep({SLOW: SLOW_S, HANGS: 60.0}.get(kind, 0.0))
+    if kind in LASTS_S:
+        time.sleep(LASTS_S[kind])
     return Fitted(b'{"attempt":%d,"by":"%s"}' % (claim.attempt, name.encode()), "ok")
 
 
