@@ -149,20 +149,22 @@ def probe(a: float, b: float, c: float, fa: float, fb: float, fc: float) -> floa
 @kernel
 def constrained_value(
     kind: int,
-    svi: FloatArray,
-    coefficients: FloatArray,
-    knots: FloatArray,
-    i: int,
-    earlier_shape: Geometry,
-    shape: Geometry,
     k: float,
+    x: FloatArray,
+    shape: Geometry,
+    knots: FloatArray,
+    coefficients: FloatArray,
+    earlier_x: FloatArray,
+    earlier_shape: Geometry,
+    earlier_knots: FloatArray,
+    earlier_coefficients: FloatArray,
 ) -> float:
-    """Return g of slice ``i`` or w_i/w_{i-1} - 1 at ``k``; the shapes are the slices' geometries."""
-    w, w1, w2 = slice_point(svi[i], shape, knots[i], coefficients[i], k)
+    """Return g of a slice, or the gap w/w_earlier - 1 to the earlier one, at ``k``; shapes are ``geometry(x)``."""
+    w, w1, w2 = slice_point(x, shape, knots, coefficients, k)
     if kind == BUTTERFLY:
         return durrleman(k, w, w1, w2)
-    earlier = slice_point(svi[i - 1], earlier_shape, knots[i - 1], coefficients[i - 1], k)[0]
-    floor: float = 1e-9 * svi[i - 1, 0]
+    earlier = slice_point(earlier_x, earlier_shape, earlier_knots, earlier_coefficients, k)[0]
+    floor: float = 1e-9 * earlier_x[0]
     return w / max(earlier, floor) - 1.0
 
 
@@ -183,8 +185,10 @@ def refined_minima(
     """Refine the scan's local minima below threshold + slack, keep those below ``threshold``; return the lowest."""
     count = 0
     lowest = math.inf
-    shape = geometry(svi[i])
-    earlier_shape = geometry(svi[max(i - 1, 0)])
+    before = max(i - 1, 0)
+    x, own_knots, own = svi[i], knots[i], coefficients[i]
+    earlier_x, earlier_knots, earlier = svi[before], knots[before], coefficients[before]
+    shape, earlier_shape = geometry(x), geometry(earlier_x)
     for j in range(1, n - 1):
         if values[j] > values[j - 1] or values[j] > values[j + 1] or values[j] > threshold + slack:
             continue
@@ -195,7 +199,7 @@ def refined_minima(
         fa, fb, fc = values[j - 1], values[j], values[j + 1]
         for refinement in range(REFINEMENTS):
             t = probe(a, b, c, fa, fb, fc)
-            ft = constrained_value(kind, svi, coefficients, knots, i, earlier_shape, shape, t)
+            ft = constrained_value(kind, t, x, shape, own_knots, own, earlier_x, earlier_shape, earlier_knots, earlier)
             gain = fb - ft
             if (t < b) == (ft < fb):
                 c, fc = (b, fb) if ft < fb else (t, ft)
