@@ -57,6 +57,9 @@ ALARM: Final = gauge(
     "underlying",
     "monitor",
 )
+REGIME_SHIFT: Final = gauge(
+    "volsurf_regime_shift", "1 when the newest surface is the first of another regime, else 0.", "underlying"
+)
 COVERAGE: Final = gauge(
     "volsurf_band_coverage_ratio",
     "Share of recent mids that the bands published before them held, by bucket of tenor and moneyness.",
@@ -98,6 +101,7 @@ DECLARED: Final = (
     PARAMETER_ZSCORE,
     PARAMETER,
     ALARM,
+    REGIME_SHIFT,
     COVERAGE,
     VIOLATIONS,
     CERTIFIED,
@@ -121,6 +125,8 @@ def surface_metrics(
         _add_fit(series, document, underlying)
         _add_tenors(series, document, underlying)
         _add_drift(series, document, underlying)
+        if document.regime:
+            series.add(REGIME_SHIFT, float(document.regime == "shift"), underlying)
         if document.confidence:
             series.add_all(COVERAGE, document.confidence.per_bucket, underlying)
         for kind, count in _violations(document.certificate).items():

@@ -105,12 +105,14 @@ def calibrate_chain(
     previous: VolSurface | None,
     options: FitOptions,
     factors: Factors,
+    cold: bool = False,
 ) -> SurfaceFit:
-    """Do what calibrate_surface does, with ``chain`` already ``read``."""
+    """Do what calibrate_surface does, with ``chain`` already ``read``; ``cold`` without a start at ``previous``."""
     asked = MODELS[model]
+    start = previous.states if previous and not cold else ()
     refusals: list[str] = []
     for candidate in _candidates(asked):
-        solution = candidate.fit(read.smiles, previous.states if previous else (), options)
+        solution = candidate.fit(read.smiles, start, options)
         surface = _surface(chain, candidate, read.smiles, read.rate_curve, solution)
         certificate = certify(surface.states)
         if certificate.arbitrage_free or not asked.arbitrage_free:

@@ -204,6 +204,9 @@ class SurfaceDocument(msgspec.Struct, frozen=True):
     rate_curve: RateCurveDocument
     vol_grid: VolGrid
     confidence: ConfidenceDocument | None = None
+    regime: str | None = None
+    """calm or shift: whether the market is still the one of the surface before (app/quant/regime.py)."""
+    regime_reason: str | None = None
 
 
 class SurfaceMessage(SurfaceDocument, frozen=True, kw_only=True):

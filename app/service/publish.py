@@ -45,6 +45,8 @@ def maintained_document(maintained: MaintainedFit, chain: OptionChain) -> Surfac
     return msgspec.structs.replace(
         document,
         confidence=_confidence(state.conformal),
+        regime=maintained.regime.value,
+        regime_reason=maintained.regime_reason,
         drift=msgspec.structs.replace(document.drift, alarms=[_alarm(alarm) for alarm in state.monitors.alarms]),
     )
 
