@@ -31,6 +31,8 @@ SLICE_STEPS: Final = 10
 RESTORATION_STEPS: Final = 60
 FALLBACK_STEPS: Final = 80
 WARM_ITERATIONS: Final = 16
+WARM_TOLERANCE: Final = 1e-4
+"""Looser than a cold fit's: the next chain is minutes away and starts from here."""
 FEASIBILITY_FIRST: Final = 1e7
 """Penalty at which the misfit no longer matters."""
 
@@ -85,6 +87,7 @@ class SviFit:
         *,
         margins: Margins = MARGINS,
         penalty: float = 1.0,
+        tolerance: float = TOLERANCE,
         stop_when_feasible: bool = False,
     ) -> None:
         """Run the SQP over all slices."""
@@ -96,7 +99,7 @@ class SviFit:
             self.svi,
             np.zeros((n, MAX_COEFFICIENTS)),
             empty_scan(n, SVI_STAGE, self.density),
-            SqpControls(margins, iterations, TOLERANCE, penalty, stop_when_feasible),
+            SqpControls(margins, iterations, tolerance, penalty, stop_when_feasible),
             self.rows,
             self.multipliers,
         )
@@ -196,5 +199,5 @@ def fit_warm(fit: SviFit, known: PreviousSlices, max_iterations: int) -> None:
     replace_invalid(fit.problem, fit.svi)
     pull_shapes(fit.problem, fit.svi)
     fit.warm = True
-    fit.joint(max_iterations)
+    fit.joint(max_iterations, tolerance=WARM_TOLERANCE)
     recheck(fit, max_iterations)
