@@ -187,6 +187,12 @@ class Settings:
     history_limit: Annotated[
         int, Setting("SMILEKEEPER_HISTORY_LIMIT", "500", _whole(1, 1_000_000), "surfaces kept of each underlying")
     ]
+    history_age_h: Annotated[
+        float, Setting("SMILEKEEPER_HISTORY_AGE_H", "720", _number(0.01, 1e6), "hours surfaces and chains are kept")
+    ]
+    chains_limit: Annotated[
+        int, Setting("SMILEKEEPER_CHAINS_LIMIT", "100", _whole(0, 1_000_000), "fitted chains kept of each underlying")
+    ]
     stale_after_s: Annotated[
         float, Setting("SMILEKEEPER_STALE_AFTER_S", "120", _number(0.1, 1e7), "age from which a surface is stale")
     ]

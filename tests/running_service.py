@@ -62,6 +62,7 @@ class RunningService:
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.stream_url = f"ws://127.0.0.1:{self.port}/v1/stream"
+        self.data_dir = data_dir
         self.log = data_dir.with_suffix(".log")
         environment = {
             **os.environ,

@@ -13,6 +13,7 @@ from app.api.chains import ChainAccepted, chains_router
 from app.api.context import ApiContext
 from app.api.evaluation import EvaluateAnswer, EvaluateRequest, evaluation_router
 from app.api.hub import Hub
+from app.api.kept_chains import kept_chains_router
 from app.api.live_surface import Freshness
 from app.api.observed import Observed
 from app.api.openapi import DESCRIPTION, openapi_document
@@ -75,6 +76,7 @@ def create_app(services: ApiServices) -> FastAPI:
         chains_router(context),
         surfaces_router(context),
         evaluation_router(context),
+        kept_chains_router(context),
         stream_router(context),
         page_router(),
         operations_router(context, app),

@@ -122,6 +122,12 @@ HISTORY: Final = operation(
     {200: ("A page; next_cursor leads to the next.", "SurfaceHistory")},
     (*_READ, 404, 422),
 )
+CHAIN: Final = operation(
+    "getChain",
+    "Get the chain that a surface was fitted to",
+    {200: ("In the native format; its ETag is the version of the surface.", "NativeChain")},
+    (*_READ, 404, 422),
+)
 EVALUATE: Final = operation(
     "evaluateSurface",
     "Get vols, prices and greeks at up to 10,000 points",

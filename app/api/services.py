@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from app.api.access import Gate
 from app.quant.chain import OptionChain
 from app.service.admission import AnswerMemory
-from app.service.ports import ChainIntake, Fleet, SurfaceReader, UpdateFeed
+from app.service.ports import ChainArchive, ChainIntake, Fleet, SurfaceReader, UpdateFeed
 from app.venues.venue import Venue
 
 
@@ -51,6 +51,8 @@ class ApiServices:
     encode_chain: Callable[[OptionChain], bytes]
     clock: Callable[[], int]
     limits: ApiLimits = field(default_factory=ApiLimits)
+    archive: ChainArchive | None = None
+    decode_chain: Callable[[bytes], OptionChain] | None = None
     answers: AnswerMemory | None = None
     gate: Gate = field(default_factory=Gate)
     close: Callable[[], Awaitable[None]] = _nothing_to_close

@@ -127,7 +127,7 @@ async def _all(context: ApiContext) -> Sequence[LiveSurface]:
 
 
 async def _surface_at(context: ApiContext, underlying: str, at: str) -> PublishedSurface:
-    at_ms = _instant(at)
+    at_ms = instant_ms(at)
     known = context.hub.newest(underlying)
     if known and known.published.as_of_ms <= at_ms:
         return known.published
@@ -160,7 +160,8 @@ def _has(if_none_match: str, etag: str) -> bool:
     return etag in asked or asked == ["*"]
 
 
-def _instant(text: str) -> int:
+def instant_ms(text: str) -> int:
+    """Return the time in ``text``, ISO-8601 with an offset or milliseconds UTC. Raises InvalidRequest."""
     if re.fullmatch(MILLISECONDS, text):
         return int(text)
     try:

@@ -15,7 +15,7 @@ from app.api.services import ApiLimits, ApiServices
 from app.quant.warm_up import warm_up_queries
 from app.service.ports import StoreUnavailable
 from app.settings import InvalidSettings, Settings, load, required_redis_url
-from app.store.codec import encode_chain
+from app.store.codec import decode_chain, encode_chain
 from app.store.connect import connect_access_keys, connect_async
 from app.venues import VENUES
 
@@ -81,6 +81,8 @@ def _services(settings: Settings) -> ApiServices:
             history_limit=settings.history_limit,
             ws_connections_per_key=settings.connections_per_key,
         ),
+        archive=store.chains,
+        decode_chain=decode_chain,
         answers=store.answers,
         gate=Gate(
             settings.trusted_networks,

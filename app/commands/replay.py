@@ -1,4 +1,4 @@
-"""Post recorded chains to a running service, with a bar of progress on a terminal."""
+"""Post recorded chains to a running service, with a bar of progress on a terminal; or fit a stored one once more."""
 
 import argparse
 import os
@@ -19,15 +19,25 @@ BAR_WIDTH: Final = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare files, target and pace."""
-    parser.add_argument("files", nargs="+", type=Path, help="recordings; their names begin with the venue")
+    parser.add_argument("files", nargs="*", type=Path, help="recordings; their names begin with the venue")
     parser.add_argument("--to", default="http://127.0.0.1:8000", metavar="URL", help="default: %(default)s")
     parser.add_argument(
         "--speed", type=float, default=1.0, help="recorded seconds sent in a second; inf: as fast as taken (default: 1)"
     )
+    parser.add_argument("--verify", metavar="UNDERLYING", help="fit its stored chain again and compare every byte")
+    parser.add_argument("--version", type=int, help="which surface to verify (default: the newest)")
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Send every chain and print what became of them."""
+    """Send every chain and print what became of them, or verify a stored one."""
+    if bool(arguments.files) == bool(arguments.verify):
+        arguments.usage_error("name files to send, or --verify UNDERLYING")
+    if arguments.verify:
+        # Imported here, so that a replay does not wait for numba.
+        from app.commands.verification import verify_stored  # noqa: PLC0415
+
+        return verify_stored(arguments.verify, arguments.version)
     return send(arguments.files, url=arguments.to, speed=arguments.speed)
 
 

@@ -13,6 +13,7 @@ from app.service.recalibrate import CalibrationPolicy, recalibrate
 from app.settings import InvalidSettings, load, required_redis_url
 from app.store.codec import decode_chain
 from app.store.connect import connect_worker
+from app.store.work_queue import Retention
 from app.worker import run_worker, stop_on_signals
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         lease_s=settings.lease_s,
         shards=settings.shards,
-        history_limit=settings.history_limit,
+        retention=Retention(settings.history_limit, settings.chains_limit, settings.history_age_h * 3_600.0),
     )
     run_worker(
         queue,

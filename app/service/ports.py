@@ -183,6 +183,29 @@ class SurfaceReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class KeptChain:
+    """The chain a surface was fitted to (codec.encode_chain), and the state it was fitted from."""
+
+    underlying: str
+    version: int
+    as_of_ms: int
+    chain: bytes
+    state: bytes
+
+
+class ChainArchive(Protocol):
+    """The chains that kept surfaces were fitted to (asyncio). Raises StoreUnavailable, CorruptPayload when damaged."""
+
+    async def as_of(self, underlying: str, as_of_ms: int) -> KeptChain | None:
+        """Return the chain with exactly this time that was fitted last, if kept."""
+        ...
+
+    async def of_version(self, underlying: str, version: int) -> KeptChain | None:
+        """Return the chain of one surface, if kept."""
+        ...
+
+
 class UpdateFeed(Protocol):
     """The one subscription of a process (API side, asyncio)."""
 

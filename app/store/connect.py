@@ -7,6 +7,7 @@ from typing import Final
 
 from app.store.access_keys import KeyCabinet, RedisKeyRing
 from app.store.admission import RedisAnswerMemory, RedisRateBuckets
+from app.store.chains import RedisChainArchive
 from app.store.dead_letters import DeadLetters
 from app.store.fleet import RedisFleet
 from app.store.intake import RedisChainIntake
@@ -14,13 +15,13 @@ from app.store.keys import DEFAULT_PREFIX, Keys
 from app.store.links import ANSWER_WITHIN_S, BLOCK_MARGIN_S, BLOCK_S, WORKER_ANSWER_WITHIN_S, BlockingLink, Link
 from app.store.surfaces import RedisSurfaceReader
 from app.store.updates import RedisUpdateFeed
-from app.store.work_queue import RedisWorkQueue
+from app.store.work_queue import RedisWorkQueue, Retention
 
 API_CONNECTIONS: Final = 32
 """More requests than this wait for a connection within their budget."""
 WORKER_CONNECTIONS: Final = 3
 """Main thread, heartbeat and watchdog."""
-HISTORY_LIMIT: Final = 500
+DEFAULT_RETENTION: Final = Retention()
 LONGEST_WAIT_S: Final = 60.0
 """A surface fitted from an accepted chain is then still younger than the two minutes from which it counts as stale."""
 
@@ -36,6 +37,7 @@ class AsyncStore:
     key_ring: RedisKeyRing
     rate_buckets: RedisRateBuckets
     answers: RedisAnswerMemory
+    chains: RedisChainArchive
     _links: tuple[Link, ...]
 
     async def ping(self) -> None:
@@ -69,6 +71,7 @@ def connect_async(
         key_ring=RedisKeyRing(link, keys),
         rate_buckets=RedisRateBuckets(link, keys),
         answers=RedisAnswerMemory(link, keys),
+        chains=RedisChainArchive(link, keys),
         _links=(link, waiting),
     )
 
@@ -80,7 +83,7 @@ def connect_worker(
     lease_s: float,
     shards: int = 1,
     prefix: str = DEFAULT_PREFIX,
-    history_limit: int = HISTORY_LIMIT,
+    retention: Retention = DEFAULT_RETENTION,
 ) -> RedisWorkQueue:
     """Return the work queue of worker ``name``; processes may share a name, as after a restart."""
     return RedisWorkQueue(
@@ -89,7 +92,7 @@ def connect_worker(
         Keys(prefix, shards),
         consumer=f"{name}-{os.getpid()}-{secrets.token_hex(4)}",
         lease_s=lease_s,
-        history_limit=history_limit,
+        retention=retention,
     )
 
 

@@ -12,6 +12,7 @@ queue              stream  tokens (consumer group ``fit``), at most one an under
 state:U            hash    the state machine of U and its counters
 chain:U            string  the newest chain of U while it waits or is fitted (codec.encode_chain)
 history:U          stream  the surfaces of U, entry ``<version>-0``; the last one is the newest; capped
+chains:U           stream  the chain each surface was fitted to and the state it was fitted from, entry ``<version>-0``
 updates            stream  one entry a published surface, numbered without gaps by its field ``number``; capped
 dead               stream  chains that ended their worker ``max_attempts`` times, with their bytes; capped
 quarantine         stream  payloads whose checksum failed, as they were found; capped
@@ -192,6 +193,10 @@ class Keys:
     def history(self, underlying: str) -> str:
         """Return the stream of the underlying's surfaces."""
         return self._of_underlying(underlying, "history")
+
+    def chains(self, underlying: str) -> str:
+        """Return the stream of the chains that the underlying's surfaces were fitted to."""
+        return self._of_underlying(underlying, "chains")
 
     def _of_shard(self, shard: int, noun: str) -> str:
         return f"{self._prefix}:{{s{shard}}}:{noun}"

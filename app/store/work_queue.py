@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from app.service.ports import Claim, CommitOutcome, CorruptPayload, FitTimings, PublishedSurface
@@ -22,6 +23,16 @@ LONGEST_REASON: Final = 1_000
 """Characters of a failure's reason that are kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of an underlying's past is kept: so many surfaces and chains, none older than ``age_s``."""
+
+    surfaces: int = 500
+    chains: int = 100
+    """24 kB each for 600 quotes."""
+    age_s: float = 30 * 86_400.0
+
+
 class RedisWorkQueue:
     """Where one worker takes work; see ports.WorkQueue. ``consumer`` is unique to the process."""
 
@@ -33,7 +44,7 @@ class RedisWorkQueue:
         *,
         consumer: str,
         lease_s: float,
-        history_limit: int,
+        retention: Retention,
     ) -> None:
         self._link = link
         self._blocking = blocking
@@ -41,7 +52,7 @@ class RedisWorkQueue:
         self._tokens = Tokens(link, blocking, keys, consumer=consumer, lease_s=lease_s)
         self._consumer = consumer
         self._lease_s = lease_s
-        self._history_limit = history_limit
+        self._retention = retention
 
     def claim(self, timeout_s: float) -> Claim | None:
         """Wait for a waiting underlying and take its newest chain under a lease; None on timeout."""
@@ -171,6 +182,7 @@ class RedisWorkQueue:
     ) -> str:
         keys = self._keys
         shard = keys.shard_of(claim.underlying)
+        published = verdict == "surface"
         answer: bytes = self._link.call(
             SETTLE,
             [
@@ -181,6 +193,7 @@ class RedisWorkQueue:
                 keys.updates(shard),
                 keys.counters(shard),
                 keys.histograms(shard),
+                keys.chains(claim.underlying),
             ],
             [
                 claim.token,
@@ -194,9 +207,13 @@ class RedisWorkQueue:
                 _microseconds(timings.calibration_s) if timings else "",
                 _microseconds(timings.queue_wait_s) if timings else "",
                 histogram_bounds_us(),
-                str(self._history_limit),
+                str(self._retention.surfaces),
                 str(UPDATES_KEPT),
                 state,
+                claim.chain if published else b"",
+                seal_state(claim.state) if published else b"",
+                str(self._retention.chains),
+                _microseconds(self._retention.age_s),
             ],
         )
         return answer.decode()

@@ -5,6 +5,7 @@ import pytest
 from app.service.ports import CorruptPayload, PublishedSurface
 from app.store.keys import Keys
 from app.store.records import surface_of
+from app.store.work_queue import Retention
 from tests.store.stored import AS_OF_MS, TIMINGS, OpenStore, claimed
 
 KEYS = Keys()
@@ -12,7 +13,7 @@ KEYS = Keys()
 
 def publish(store: OpenStore, count: int, history_limit: int = 100) -> list[PublishedSurface]:
     """Publish ``count`` surfaces, a second apart, and return those kept, oldest first."""
-    worker = store.worker(history_limit=history_limit)
+    worker = store.worker(retention=Retention(surfaces=history_limit))
     for i in range(count):
         store.submit(as_of_ms=AS_OF_MS + 1_000 * i)
         worker.commit(claimed(worker), b'{"n":%d}' % i, outcome="ok", timings=TIMINGS)

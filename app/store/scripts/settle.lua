@@ -1,11 +1,12 @@
 -- The holder of the fence answers: a surface, or a failure. The underlying becomes idle, or waits again if dirty.
 
 local queue, state, chain, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local updates, counters, histograms = KEYS[5], KEYS[6], KEYS[7]
+local updates, counters, histograms, chains = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local token, underlying, fence, order = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local verdict, outcome, document, reason = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local calibration_us, queue_wait_us, bounds_us = ARGV[9], ARGV[10], ARGV[11]
 local history_kept, updates_kept, maintenance = ARGV[12], ARGV[13], ARGV[14]
+local fitted_chain, fitted_state, chains_kept, history_age_us = ARGV[15], ARGV[16], ARGV[17], tonumber(ARGV[18])
 
 local now = fields(state, {'state', 'token', 'fence', 'dirty', 'running_order', 'running_as_of', 'running_sequence',
   'running_received_ms', 'version', 'surface_order', 'settled_fence', 'settled_as'})
@@ -44,6 +45,12 @@ local function publish()
     'as_of', now.running_as_of, 'sequence', now.running_sequence, 'received_ms', now.running_received_ms,
     'calibrated_ms', ms_of(us), 'check', redis.sha1hex(table.concat(envelope, '|')), 'document', document,
     'state', maintenance)
+  redis.call('XADD', chains, 'MAXLEN', '=', chains_kept, version .. '-0', 'as_of', now.running_as_of,
+    'sequence', now.running_sequence, 'chain', fitted_chain, 'state', fitted_state)
+  -- A version is the microsecond of its publication, or later.
+  for _, kept in ipairs({history, chains}) do
+    redis.call('XTRIM', kept, 'MINID', '=', whole(math.max(0, us - history_age_us)) .. '-0')
+  end
   local number = redis.call('HINCRBY', counters, 'updates', 1)
   redis.call('XADD', updates, 'MAXLEN', '~', updates_kept, '*', 'underlying', underlying, 'version', version,
     'number', whole(number))
