@@ -173,10 +173,11 @@ def test_chaos_breaks_no_law(server: RealServer, store: OpenStore, crew: Crew, s
     _assert_lawful(store, witness)
     accepted = witness.outcomes.total() - witness.outcomes["refused"]
     assert {SubmitOutcome.STALE, SubmitOutcome.QUEUED, SubmitOutcome.COALESCED} <= set(witness.outcomes)
-    what = ", ".join(f"{count} {name}" for name, count in sorted(chaos.done.items()))
-    figure("T1", f"chains taken through {what}", accepted, at_least=10.0 * LASTS_S)
-    figure("T1", f"surfaces heard, all certified, seed {seed}", len(witness.heard), at_least=LASTS_S / LEASE_S)
-    figure("T1", f"checks of the law, none of them failed, seed {seed}", witness.checks, at_least=10.0 * LASTS_S)
+    figure("T1", f"chains taken in {LASTS_S:g} s of chaos", accepted, at_least=10.0 * LASTS_S)
+    figure("T1", "surfaces heard, all certified", len(witness.heard), at_least=LASTS_S / LEASE_S)
+    figure("T1", "checks of the law, none of them failed", witness.checks, at_least=10.0 * LASTS_S)
+    for name, count in chaos.done.items():
+        figure("T1", f"in its course: {name}", count, at_least=1)
 
 
 def _assert_lawful(store: OpenStore, witness: Witness) -> None:
