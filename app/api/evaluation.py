@@ -17,6 +17,7 @@ from app.api.context import ApiContext, encode_json, json_response
 from app.api.openapi import EVALUATE
 from app.api.problem import InvalidRequest
 from app.api.surfaces import newest_surface
+from app.quant.smile_dynamics import STICKY_MONEYNESS, STICKY_STRIKE
 from app.quant.year_fraction import MS_PER_DAY
 from app.service.access_key import Scope
 from app.service.evaluate import MAX_POINTS, Points, evaluate
@@ -30,8 +31,27 @@ MAX_TIME_MS: Final = 99_999_999_999_999
 HORIZON_DAYS: Final = 36_500.0
 """A century; no option lives longer, and a surface of some months says nothing about what is beyond."""
 
-PLACE: Final = re.compile(r"`\$\.(?P<column>\w+)(?:\[(?P<row>[0-9]+)\])?`")
+PLACE: Final = re.compile(r"`\$(?P<path>(?:\.\w+|\[[0-9]+\])+)`")
 """How the decoder names a place: $.column[row]."""
+
+
+class SkewStickiness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """At the money d vol/d ln F = ssr * d vol/d ln K: 1 is sticky strike, 0 sticky moneyness, above 1 a local vol."""
+
+    ssr: Annotated[float, Meta(ge=-10.0, le=10.0)]
+
+
+Dynamics = Annotated[
+    Literal["none", "sticky_strike", "sticky_moneyness"] | SkewStickiness,
+    Meta(
+        description="How the smile follows the forward in delta, delta_net, gamma and vanna. none and sticky_strike:"
+        " each strike keeps its vol (the greeks of the point). sticky_moneyness: each ln(strike/forward) keeps its vol,"
+        " so delta gains vega * (-d vol/d ln(strike/forward)) / forward. ssr: in between or beyond, vol(K; F) ="
+        " smile(ln(K/F0) - (1 - ssr) ln(F/F0)). Vega, theta and volga are those of the point."
+    ),
+]
+
+STICKINESS: Final = {"none": None, "sticky_strike": STICKY_STRIKE, "sticky_moneyness": STICKY_MONEYNESS}
 
 
 class EvaluateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +64,7 @@ class EvaluateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_moneyness: list[float | None] | None = None
     type: list[Literal["C", "P"] | None] | None = None
     greeks: bool = False
+    dynamics: Dynamics = "none"
 
 
 class EvaluateAnswer(msgspec.Struct, frozen=True):
@@ -123,6 +144,7 @@ def points_of(body: bytes) -> Points:
         log_moneyness=whole(asked.log_moneyness),
         is_call=[None if side is None else side == "C" for side in whole(asked.type)],
         greeks=asked.greeks,
+        stickiness=asked.dynamics.ssr if isinstance(asked.dynamics, SkewStickiness) else STICKINESS[asked.dynamics],
     )
 
 
@@ -137,9 +159,7 @@ def check_horizon(points: Points, as_of_ms: int) -> None:
 
 def _pointer(message: str) -> str:
     place = PLACE.search(message)
-    if place is None:
-        return ""
-    return f"/{place['column']}" + (f"/{place['row']}" if place["row"] else "")
+    return "".join(f"/{step}" for step in re.findall(r"\w+", place["path"])) if place else ""
 
 
 def _instant(value: str | int | None, row: int) -> int | None:

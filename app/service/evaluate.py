@@ -13,6 +13,7 @@ from app.quant.errors import InvalidQuery
 from app.quant.interpolation import Position
 from app.quant.models import MODELS
 from app.quant.rate_curve import RateCurve
+from app.quant.smile_dynamics import greeks_with_smile, smile_derivatives
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.vol_band import VolBand
 from app.quant.year_fraction import year_fraction
@@ -44,6 +45,8 @@ class Points:
     log_moneyness: Sequence[float | None]
     is_call: Sequence[bool | None]
     greeks: bool
+    stickiness: float | None = None
+    """The skew stickiness ratio of smile_dynamics.py; None asks for the greeks of the point."""
 
     def __len__(self) -> int:
         return len(self.is_call)
@@ -74,13 +77,14 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
 
     ``vol_low`` and ``vol_high`` are the ends of the vol's band; null where its error bars are not known.
     Prices: ``price_quote`` is discounted, in quote currency; ``price_coin`` is price_quote / forward. Greeks are those
-    of black.py at the smile's vol. Raises InvalidQuery, with a pointer, for points that name too little or too much.
+    of black.py at the smile's vol, with ``stickiness`` those of smile_dynamics.py. Raises InvalidQuery, with a pointer,
+    for points that name too little or too much.
     """
     t = _maturities(surface, points)
     strike, delta, is_call = _places(points)
     moneyness = _column(points.log_moneyness)
     moneyness[[d == AT_THE_MONEY for d in points.delta]] = 0.0
-    forward, discount, vol, half_width = (np.full(len(points), np.nan) for _ in range(4))
+    forward, discount, vol, half_width, slope, curvature = (np.full(len(points), np.nan) for _ in range(6))
     status = np.full(len(points), "ok", dtype=object)
     for maturity in np.unique(t):
         rows = np.flatnonzero(t == maturity)
@@ -96,6 +100,8 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
         variance, position = surface.total_variance(k, maturity)
         vol[rows] = np.sqrt(variance / maturity)
         half_width[rows] = surface.half_width(k, maturity)
+        if points.stickiness is not None:
+            slope[rows], curvature[rows] = smile_derivatives(surface, k, maturity)
         if position in (Position.BEFORE_FIRST, Position.BEYOND_LAST):
             status[rows] = "extrapolated"
     columns = {"strike": strike, "forward": forward, "t": t, "vol": vol}
@@ -108,6 +114,9 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
     columns |= {"price_coin": price / forward, "price_quote": price}
     if points.greeks:
         greeks = black_greeks(*asked)
+        if points.stickiness is not None:
+            smile = forward[known], slope[known], curvature[known]
+            greeks = greeks_with_smile(greeks, *smile, stickiness=points.stickiness)
         columns |= {name: _spread(known, getattr(greeks, name)) for name in GREEKS}
     answered = {name: [None if math.isnan(v) else v for v in values.tolist()] for name, values in columns.items()}
     return {**answered, "status": status.tolist()}

@@ -143,3 +143,20 @@ async def test_ten_thousand_points_at_once(fitted_client: httpx.AsyncClient) -> 
     answer = await fitted_client.post("/v1/surfaces/BTC/evaluate", json=body)
     assert answer.status_code == 200
     assert len(answer.json()["vol"]) == MAX_POINTS
+
+
+@pytest.mark.parametrize("dynamics", ["none", "sticky_strike", "sticky_moneyness", {"ssr": 1.4}])
+async def test_dynamics_are_taken(client: httpx.AsyncClient, store: MemoryStore, dynamics: Any) -> None:
+    store.publish()
+    query = {"tenor_days": [30], "delta": ["ATM"], "greeks": True, "dynamics": dynamics}
+    answer = await client.post("/v1/surfaces/BTC/evaluate", json=query)
+    assert answer.status_code == 200
+    assert answer.json()["delta"][0] == pytest.approx(0.5286, abs=1e-4), "the smile is flat: nothing moves"
+
+
+@pytest.mark.parametrize("dynamics", ["sticky", {"ssr": None}, {"ssr": 11}, {}, 1.0])
+async def test_unknown_dynamics_are_refused(client: httpx.AsyncClient, store: MemoryStore, dynamics: Any) -> None:
+    store.publish()
+    query = {"tenor_days": [30], "delta": ["ATM"], "dynamics": dynamics}
+    answer = await client.post("/v1/surfaces/BTC/evaluate", json=query)
+    assert (answer.status_code, answer.json()["pointer"][:9]) == (422, "/dynamics")
