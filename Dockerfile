@@ -23,6 +23,7 @@ ENV NUMBA_CPU_NAME=${CPU_NAME} NUMBA_CPU_FEATURES=${CPU_FEATURES} NUMBA_CACHE_DI
 RUN /opt/venv/bin/python -m app warm && /opt/venv/bin/python -m compileall -q app
 
 FROM ${BASE}
+LABEL org.opencontainers.image.title=smilekeeper org.opencontainers.image.licenses=MIT
 ARG CPU_NAME=x86-64-v3
 ARG CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+popcnt
 ENV NUMBA_CPU_NAME=${CPU_NAME} NUMBA_CPU_FEATURES=${CPU_FEATURES} NUMBA_CACHE_DIR=/tmp/kernels \
@@ -30,7 +31,7 @@ ENV NUMBA_CPU_NAME=${CPU_NAME} NUMBA_CPU_FEATURES=${CPU_FEATURES} NUMBA_CACHE_DI
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/kernels /opt/kernels
 COPY --from=build /opt/smilekeeper/app /opt/smilekeeper/app
-COPY deploy/entrypoint.sh /opt/smilekeeper/entrypoint.sh
+COPY LICENSE deploy/entrypoint.sh /opt/smilekeeper/
 WORKDIR /opt/smilekeeper
 USER 10001
 EXPOSE 8000

@@ -18,6 +18,10 @@ KNOWN_SETTINGS = {setting.variable for setting in setting_table().values()}
 PROBES = {"livenessProbe": "/livez", "startupProbe": "/livez", "readinessProbe": "/readyz"}
 
 
+def dockerfile() -> str:
+    return (PROJECT / "Dockerfile").read_text()
+
+
 def compose() -> dict[str, Any]:
     document = read_yaml(PROJECT / "docker-compose.yml")
     assert isinstance(document, dict)
@@ -31,6 +35,27 @@ def kubernetes(kind: str) -> list[dict[str, Any]]:
 
 def containers() -> list[dict[str, Any]]:
     return [each["spec"]["template"]["spec"]["containers"][0] for each in kubernetes("Deployment")]
+
+
+def test_the_image_copies_what_the_build_is_given() -> None:
+    given = [line.removeprefix("!") for line in (PROJECT / ".dockerignore").read_text().split() if line[0] == "!"]
+    copied = [line.split()[1:-1] for line in dockerfile().splitlines() if re.match(r"COPY (?!--from)", line)]
+    assert sorted(itertools.chain(*copied)) == sorted(given)
+    assert [path for path in given if not (PROJECT / path).exists()] == []
+
+
+def test_kernels_are_compiled_for_the_processor_they_are_run_as() -> None:
+    build, run = dockerfile().split("FROM ${BASE} AS build")[1].split("FROM ${BASE}\n")
+    settings = [re.findall(r"^ARG CPU_\w+=.*$", stage, flags=re.MULTILINE) for stage in (build, run)]
+    assert len(settings[0]) == 2
+    assert settings[0] == settings[1]
+    for stage in (build, run):
+        assert "ENV NUMBA_CPU_NAME=${CPU_NAME} NUMBA_CPU_FEATURES=${CPU_FEATURES} NUMBA_CACHE_DIR=" in stage
+
+
+def test_the_image_runs_as_nobody_and_without_a_version_that_moves() -> None:
+    assert re.search(r"^USER [1-9]\d+$", dockerfile(), flags=re.MULTILINE)
+    assert re.search(r"^ARG BASE=python:3\.\d+\S*$", dockerfile(), flags=re.MULTILINE)
 
 
 def test_our_containers_are_locked_down() -> None:
