@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import engine, footprint, post_to_frame, throughput
+from tests.bench import engine, footprint, post_to_frame, scaling, throughput
 from tests.bench.figure import Figure, print_table, write_json
 from tests.running_service import running_service
 
@@ -20,6 +20,7 @@ def all_figures(data_dir: Path) -> Iterator[Figure]:
         service.stop()
     with running_service(data_dir, SMILEKEEPER_WORKERS="1") as service:
         yield Figure("second start until ready", service.ready_after_s, "s")
+    yield from scaling.figures(data_dir)
 
 
 def main() -> None:
