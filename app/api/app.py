@@ -97,9 +97,11 @@ def _context(services: ApiServices) -> ApiContext:
 
 
 def _document(app: FastAPI, services: ApiServices) -> None:
+    bodies = [*services.venues.values(), *services.body_formats.values()]
+
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = openapi_document(app, services.venues, STRUCTS)
+            app.openapi_schema = openapi_document(app, bodies, STRUCTS)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from app.api.connection import Authenticated, CloseCode, Credentials
+from app.api.message_format import MessageFormat
 from app.api.openapi import SCHEMAS, reference
 from app.api.problem import Problem
 from app.api.stream_protocol import Ack, Pong, StreamError, StreamRequest
@@ -49,7 +50,8 @@ def asyncapi_document(title: str, version: str, venues: Mapping[str, Venue], acc
         "info": {
             "title": title,
             "version": version,
-            "description": f"Close codes: 1001 and 1012 restart, {_CLOSE_CODES}.",
+            "description": f"Subprotocol {MessageFormat.MSGPACK} sends and takes /v1/stream's messages as msgpack."
+            f" Close codes: 1001 and 1012 restart, {_CLOSE_CODES}.",
         },
         "defaultContentType": "application/json",
         "channels": {

@@ -23,10 +23,15 @@ async def json_body(request: Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
+def media_type_of(request: Request) -> str:
+    """Return the body's media type in lower case, without parameters; JSON where none is named."""
+    return request.headers.get("content-type", JSON_TYPES[0]).partition(";")[0].strip().lower()
+
+
 def _check_format(request: Request) -> None:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedBody(f"content-encoding is {encoding!r}: bodies are read uncompressed only")
-    media_type = request.headers.get("content-type", JSON_TYPES[0]).partition(";")[0].strip().lower()
+    media_type = media_type_of(request)
     if media_type not in JSON_TYPES and not media_type.endswith("+json"):
         raise UnsupportedBody(f"content-type is {media_type!r}: it must be application/json")

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 
 from app.api import idempotency
 from app.api.access import Caller, requires
-from app.api.body import json_body
+from app.api.body import json_body, media_type_of
 from app.api.connection import accepted, receive_message, send_message
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.live_surface import surface_message
@@ -45,14 +45,14 @@ def chains_router(context: ApiContext) -> APIRouter:
     limits = context.services.limits
     may_ingest = Depends(requires(Scope.INGEST, context.services.gate))
 
-    @router.post("/v1/chains/{venue}", **chain_operation(context.services.venues))
+    @router.post("/v1/chains/{venue}", **chain_operation(context.services.venues, context.services.body_formats))
     async def submit(
         venue: str,
         request: Request,
         caller: Annotated[Caller, may_ingest],
         wait_ms: Annotated[int, Query(ge=0, le=limits.max_wait_ms)] = 0,
     ) -> Response:
-        format_ = _venue(context, venue)
+        format_ = context.services.body_formats.get((venue, media_type_of(request))) or _venue(context, venue)
         body = await json_body(request, limits.max_body_bytes)
 
         async def taken() -> tuple[HTTPStatus, bytes]:
@@ -62,7 +62,7 @@ def chains_router(context: ApiContext) -> APIRouter:
         if key is None or memory is None:
             status, answer = await taken()
         else:
-            fingerprint = idempotency.fingerprint_of(venue, str(wait_ms), body)
+            fingerprint = idempotency.fingerprint_of(venue, media_type_of(request), str(wait_ms), body)
             status, answer = await idempotency.answered_once(memory, caller, key, fingerprint, taken)
         return json_response(answer, status)
 

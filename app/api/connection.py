@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.api.access import Caller
 from app.api.context import ApiContext
+from app.api.message_format import MessageFormat
 from app.api.problem import NotAllowed, NotAuthenticated, TooManyRequests
 from app.service.access_key import Scope
 from app.service.ports import CorruptPayload, StoreUnavailable
@@ -69,26 +70,31 @@ async def receive_message(socket: WebSocket, max_bytes: int) -> bytes:
     return message
 
 
-async def send_message(socket: WebSocket, text: str, timeout_s: float) -> None:
-    """Send ``text``. Raises WebSocketDisconnect, and Closing when the client does not read for ``timeout_s``."""
+async def send_message(socket: WebSocket, message: str | bytes, timeout_s: float) -> None:
+    """Send text or bytes. Raises WebSocketDisconnect, and Closing when the client does not read for ``timeout_s``."""
     try:
         async with asyncio.timeout(timeout_s):
-            await socket.send_text(text)
+            await (socket.send_text(message) if isinstance(message, str) else socket.send_bytes(message))
     except TimeoutError:
         raise Closing(CloseCode.TOO_SLOW, f"nothing was read for {timeout_s:g} s") from None
 
 
 @contextlib.asynccontextmanager
-async def accepted(socket: WebSocket, context: ApiContext, needed: Scope) -> AsyncIterator[Caller]:
-    """Accept ``socket``, give the block its caller, close as a Closing says; a disconnect ends it quietly."""
-    await socket.accept()
+async def accepted(
+    socket: WebSocket, context: ApiContext, needed: Scope, format_: MessageFormat | None = None
+) -> AsyncIterator[Caller]:
+    """Accept ``socket``, give the block its caller, close as a Closing says; a disconnect ends it quietly.
+
+    ``format_`` is the one of those offered that is spoken; None is JSON without a name.
+    """
+    await socket.accept(format_)
     limits, connections = context.services.limits, context.metrics.connections
     connections.opened()
     try:
         try:
             if connections.count > limits.ws_connections:
                 raise Closing(CloseCode.TOO_MANY_REQUESTS, f"at most {limits.ws_connections} connections are served")
-            caller = await _caller_of(socket, context)
+            caller = await _caller_of(socket, context, format_ or MessageFormat.JSON)
             caller.check(needed)
             most = limits.ws_connections_per_key if caller.has_key else limits.ws_connections
             with context.callers.one_of(caller.name, most):
@@ -111,7 +117,7 @@ async def accepted(socket: WebSocket, context: ApiContext, needed: Scope) -> Asy
         connections.closed()
 
 
-async def _caller_of(socket: WebSocket, context: ApiContext) -> Caller:
+async def _caller_of(socket: WebSocket, context: ApiContext, format_: MessageFormat) -> Caller:
     """Return who is connected: by header or address, else by the first message, as browsers cannot send headers."""
     gate, limits = context.services.gate, context.services.limits
     caller = await gate.caller_of(socket)
@@ -124,12 +130,12 @@ async def _caller_of(socket: WebSocket, context: ApiContext) -> Caller:
     except TimeoutError:
         raise NotAuthenticated(f"no key came within {limits.ws_auth_timeout_s:g} s") from None
     try:
-        shown = _decode_credentials(message)
+        shown = _decode_credentials(format_.read(message))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise NotAuthenticated('the first message must be {"op": "auth", "key": "..."}') from None
     caller = await gate.caller_with(shown.key)
     welcome = Authenticated(sorted(caller.scopes), None if caller.underlyings is None else sorted(caller.underlyings))
-    await send_message(socket, msgspec.json.encode(welcome).decode(), limits.ws_send_timeout_s)
+    await send_message(socket, format_.written(msgspec.json.encode(welcome).decode()), limits.ws_send_timeout_s)
     return caller
 
 

@@ -4,9 +4,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from app.api.live_surface import LiveSurface
+from app.api.message_format import packed
 
 MAX_REPLIES: Final = 100
 """Replies (acks, pongs, errors) that may wait; a client that asks more without reading is cut off."""
@@ -16,12 +18,17 @@ class MailboxFull(Exception):
     """A client asks faster than it reads the answers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Update:
-    """A surface and its stream message as every client that misses nothing gets it, encoded once."""
+    """A surface and its stream message as every client that misses nothing gets it, encoded once a format."""
 
     live: LiveSurface
     text: str
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The message as msgpack."""
+        return packed(self.text)
 
 
 @dataclass(slots=True)

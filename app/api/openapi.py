@@ -81,10 +81,13 @@ def operation(
     }
 
 
-def chain_operation(venues: Mapping[str, Venue]) -> dict[str, Any]:
-    """Return the operation that takes chains, in any of the formats of ``venues``."""
+def chain_operation(venues: Mapping[str, Venue], body_formats: Mapping[tuple[str, str], Venue]) -> dict[str, Any]:
+    """Return the operation that takes chains, in any of the formats of ``venues`` and of ``body_formats``."""
     formats = [{**schema_of(venue), "title": name} for name, venue in venues.items()]
     examples = {name: {"value": msgspec.json.decode(venue.example)} for name, venue in venues.items()}
+    content: dict[str, Any] = {"application/json": {"schema": {"anyOf": formats}, "examples": examples}}
+    for (_, media_type), each in body_formats.items():
+        content[media_type] = {"schema": schema_of(each), "example": msgspec.json.decode(each.example)}
     return operation(
         "submitChain",
         "Submit an option chain",
@@ -94,10 +97,7 @@ def chain_operation(venues: Mapping[str, Venue]) -> dict[str, Any]:
         },
         (401, 403, 404, 409, 413, 415, 422, 429, 503),
         description=f"One chain in the format of the venue, unchanged. Venues: {', '.join(sorted(venues))}.",
-        request_body={
-            "required": True,
-            "content": {"application/json": {"schema": {"anyOf": formats}, "examples": examples}},
-        },
+        request_body={"required": True, "content": content},
     )
 
 
@@ -149,10 +149,10 @@ METRICS: Final = operation(
 )
 
 
-def openapi_document(app: FastAPI, venues: Mapping[str, Venue], structs: Sequence[type]) -> dict[str, Any]:
-    """Return the document of ``app`` with the schemas of ``structs``, of the venues' bodies and of Problem."""
+def openapi_document(app: FastAPI, venues: Sequence[Venue], structs: Sequence[type]) -> dict[str, Any]:
+    """Return the document of ``app`` with the schemas of ``structs``, of the ``venues``' bodies and of Problem."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    types = [Problem, *structs, *(venue.schema for venue in venues.values())]
+    types = [Problem, *structs, *(venue.schema for venue in venues)]
     _, components = msgspec.json.schema_components(types, ref_template=SCHEMAS)
     document.setdefault("components", {})["schemas"] = components
     document["components"]["securitySchemes"] = _KEYS

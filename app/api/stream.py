@@ -13,6 +13,7 @@ from app.api.context import ApiContext
 from app.api.hub import EVERY_SURFACE
 from app.api.live_surface import CHANNEL_PREFIX, MessageType, stream_message
 from app.api.mailbox import Mailbox, MailboxFull, Slot
+from app.api.message_format import MessageFormat, offered
 from app.api.problem import InvalidRequest
 from app.api.stream_protocol import Ack, Pong, StreamError, StreamRequest, encode, parse_request, sort_channels
 from app.api.token_bucket import TokenBucket
@@ -33,8 +34,9 @@ def stream_router(context: ApiContext) -> APIRouter:
 
     @router.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
-        async with accepted(socket, context, Scope.READ) as caller:
-            await StreamClient(socket, context, caller).run()
+        format_ = offered(socket)
+        async with accepted(socket, context, Scope.READ, format_) as caller:
+            await StreamClient(socket, context, caller, format_ or MessageFormat.JSON).run()
 
     return router
 
@@ -45,11 +47,12 @@ class StreamClient:
     The reader never sends and the writer never reads, so a client that stalls in one direction is noticed in both.
     """
 
-    def __init__(self, socket: WebSocket, context: ApiContext, caller: Caller) -> None:
+    def __init__(self, socket: WebSocket, context: ApiContext, caller: Caller, format_: MessageFormat) -> None:
         self._socket = socket
         self._context = context
         self._limits = context.services.limits
         self._caller = caller
+        self._format = format_
         self._mailbox = Mailbox(caller.sees)
         self._channels: set[str] = set()
         self._resumes: dict[str, int] = {}
@@ -79,7 +82,7 @@ class StreamClient:
             if not self._bucket.take(asyncio.get_running_loop().time()):
                 raise Closing(CloseCode.TOO_MANY_REQUESTS, f"at most {self._bucket.rate_per_s:g} messages a second")
             try:
-                request = parse_request(message)
+                request = parse_request(message, self._format)
                 handlers[request.op](request)
             except InvalidRequest as error:
                 self._reply(StreamError(str(error)))
@@ -138,7 +141,7 @@ class StreamClient:
     async def _send_slot(self, slot: Slot) -> None:
         surface = slot.update.live
         if slot.missed == 0 and surface.channel in self._started:
-            await self._send(slot.update.text)
+            await self._send_message(slot.update.packed if self._format is MessageFormat.MSGPACK else slot.update.text)
             return
         kind: MessageType = "update" if surface.channel in self._started else "snapshot"
         self._started.add(surface.channel)
@@ -181,4 +184,7 @@ class StreamClient:
             await self._send(stream_message(newest.published, freshness, kind="snapshot", reset=True))
 
     async def _send(self, text: str) -> None:
-        await send_message(self._socket, text, self._limits.ws_send_timeout_s)
+        await self._send_message(self._format.written(text))
+
+    async def _send_message(self, message: str | bytes) -> None:
+        await send_message(self._socket, message, self._limits.ws_send_timeout_s)

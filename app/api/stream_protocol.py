@@ -8,6 +8,7 @@ import msgspec
 
 from app.api.hub import EVERY_SURFACE
 from app.api.live_surface import CHANNEL_PREFIX
+from app.api.message_format import MessageFormat
 from app.api.problem import InvalidRequest
 
 CHANNEL: Final = re.compile(re.escape(CHANNEL_PREFIX) + r"(\*|[^\s*]{1,64})")
@@ -50,10 +51,10 @@ class StreamError(msgspec.Struct, frozen=True):
 _decode: Final = msgspec.json.Decoder(StreamRequest).decode
 
 
-def parse_request(message: bytes) -> StreamRequest:
+def parse_request(message: bytes, format_: MessageFormat = MessageFormat.JSON) -> StreamRequest:
     """Return the request. Raises InvalidRequest saying what is wrong with the message."""
     try:
-        return _decode(message)
+        return _decode(format_.read(message))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"not a request: {error}") from error
 

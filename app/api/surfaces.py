@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.access import Caller, requires
+from app.api.compression import negotiated
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.fleet_status import counts_of, failure_after, fleet_status
 from app.api.live_surface import LiveSurface, live, surface_message
@@ -83,11 +84,12 @@ def surfaces_router(context: ApiContext) -> APIRouter:
         headers = {"ETag": f'"{published.version}"', "Cache-Control": REVALIDATE}
         if _has(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        return json_response(surface_message(published, context.freshness()), headers=headers)
+        return await negotiated(request, context, surface_message(published, context.freshness()), headers)
 
     @router.get("/v1/surfaces/{underlying}/history", **HISTORY)
     async def get_history(
         underlying: str,
+        request: Request,
         limit: Annotated[int, Query(ge=1, le=most)] = min(50, most),
         cursor: Annotated[str | None, Query(pattern=CURSOR)] = None,
     ) -> Response:
@@ -100,7 +102,7 @@ def surfaces_router(context: ApiContext) -> APIRouter:
         headers = {}
         if following:
             headers["Link"] = f'<{_history_path(underlying)}?limit={limit}&cursor={following}>; rel="next"'
-        return json_response(_page(context, underlying, kept, following), headers=headers)
+        return await negotiated(request, context, _page(context, underlying, kept, following), headers)
 
     return router
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from app.venues.deribit import DeribitVenue
 from app.venues.native import NativeVenue
+from app.venues.native_columns import COLUMNS_MEDIA_TYPE, NativeColumnsVenue
 from app.venues.venue import Venue
 
 VENUES: Final[Mapping[str, Venue]] = MappingProxyType(
@@ -15,3 +16,8 @@ VENUES: Final[Mapping[str, Venue]] = MappingProxyType(
     }
 )
 """Every venue by the name chains are posted under."""
+
+BODY_FORMATS: Final[Mapping[tuple[str, str], Venue]] = MappingProxyType(
+    {("native", COLUMNS_MEDIA_TYPE): NativeColumnsVenue()}
+)
+"""Bodies a venue takes besides its usual one, by its name and their media type."""

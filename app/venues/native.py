@@ -77,7 +77,7 @@ def _columns(quotes: list[NativeQuote], as_of_ms: int) -> QuoteColumns:
     )
 
 
-def _futures(futures: list[NativeFuture]) -> tuple[FutureQuote, ...]:
+def futures_by_expiry(futures: list[NativeFuture]) -> tuple[FutureQuote, ...]:
     """Return the futures by expiry, at most one each."""
     quotes: dict[int, FutureQuote] = {}
     for row, future in enumerate(futures):
@@ -117,5 +117,5 @@ class NativeVenue:
             sequence=decoded.sequence,
             premium=decoded.premium,
             expiries=_columns(decoded.quotes, as_of_ms).by_expiry(),
-            futures=_futures(decoded.futures),
+            futures=futures_by_expiry(decoded.futures),
         )
