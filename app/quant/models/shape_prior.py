@@ -68,3 +68,8 @@ def pull_shapes(problem: SurfaceProblem, svi: FloatArray) -> None:
                 value += math.log(root)
             problem.slices[i, SHAPE_CENTRE + p] = value
             problem.slices[i, SHAPE_WEIGHT + p] = weight
+
+
+def release_shapes(problem: SurfaceProblem) -> None:
+    """Take the pull away: for a start whose shapes are already sound, and not those the pull was centred on."""
+    problem.slices[:, SHAPE_WEIGHT : SHAPE_WEIGHT + len(PULL)] = 0.0

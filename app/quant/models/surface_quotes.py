@@ -21,6 +21,7 @@ class SurfaceQuotes:
     """The quotes of all smiles in a row, in vol points."""
 
     def __init__(self, smiles: Sequence[Smile]) -> None:
+        self.smiles = smiles
         sizes = np.array([len(smile) for smile in smiles], dtype=np.int64)
         self.offsets: IntArray = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
         self.t: FloatArray = np.array([smile.t for smile in smiles])

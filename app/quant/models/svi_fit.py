@@ -1,5 +1,6 @@
 """The joint arbitrage-free SVI fit: cold, warm, and what to do when no feasible point is found at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,13 +14,21 @@ from app.quant.models.local_minima import empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.previous_slices import PreviousSlices
 from app.quant.models.scan_grid import FIT_DENSITY, PROOF_DENSITY, empty_scan
-from app.quant.models.shape_prior import pull_shapes
+from app.quant.models.shape_prior import pull_shapes, release_shapes
 from app.quant.models.surface_objective import SVI_STAGE, SurfaceProblem
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.surface_sqp import SqpControls, SqpOutcome, solve_surface
 from app.quant.models.svi_coordinates import SLICE_SIZE
-from app.quant.models.svi_start import aged_start, one_slice_sweep, replace_invalid, slice_starts, ssvi_starts
+from app.quant.models.svi_start import (
+    aged_start,
+    essvi_starts,
+    one_slice_sweep,
+    replace_invalid,
+    slice_starts,
+    ssvi_starts,
+)
 from app.quant.models.temporal_prior import with_prior
+from app.quant.smile import Smile
 
 MARGINS: Final = Margins(MARGIN_BUTTERFLY, MARGIN_CALENDAR)
 HALF_MARGINS: Final = Margins(0.5 * MARGIN_BUTTERFLY, 0.5 * MARGIN_CALENDAR)
@@ -29,7 +38,7 @@ ROUGH_TOLERANCE: Final = 1e-3
 SLICE_STEPS: Final = 10
 """SQP iterations a slice gets alone before the joint fit."""
 RESTORATION_STEPS: Final = 60
-FALLBACK_STEPS: Final = 80
+FALLBACK_STEPS: Final = 200
 WARM_ITERATIONS: Final = 16
 WARM_TOLERANCE: Final = 1e-4
 """Looser than a cold fit's: the next chain is minutes away and starts from here."""
@@ -41,6 +50,7 @@ FEASIBILITY_FIRST: Final = 1e7
 class SviFit:
     """The joint fit's working state: ``svi`` (n, 5) is improved in place."""
 
+    smiles: Sequence[Smile]
     problem: SurfaceProblem
     svi: FloatArray
     rows: Rows
@@ -52,11 +62,11 @@ class SviFit:
     warm: bool = False
 
     @classmethod
-    def of(cls, problem: SurfaceProblem) -> "SviFit":
+    def of(cls, smiles: Sequence[Smile], problem: SurfaceProblem) -> "SviFit":
         """Return the state of a fit that has not started."""
         n = problem.slices.shape[0]
         rows = empty_rows(n)
-        return cls(problem, np.zeros((n, SLICE_SIZE)), rows, np.zeros(rows.rhs.shape[0]))
+        return cls(smiles, problem, np.zeros((n, SLICE_SIZE)), rows, np.zeros(rows.rhs.shape[0]))
 
     def is_feasible(self) -> bool:
         """Tell whether the surface as it stands is free of arbitrage with its margins."""
@@ -157,7 +167,7 @@ def fit_cold(fit: SviFit, max_iterations: int) -> None:
 
 
 def restore(fit: SviFit, max_iterations: int) -> None:
-    """Bring an infeasible fit to a feasible point: feasibility first, a forward sweep, then SSVI, which is one."""
+    """Bring an infeasible fit to a feasible point: feasibility first, a forward sweep, from eSSVI on, SSVI itself."""
     if fit.is_feasible():
         return
     fit.joint(RESTORATION_STEPS, margins=DOUBLE_MARGINS, penalty=FEASIBILITY_FIRST, stop_when_feasible=True)
@@ -166,6 +176,11 @@ def restore(fit: SviFit, max_iterations: int) -> None:
         return
     fit.sweep(25, backward=False, penalty=1e3)
     fit.joint(RESTORATION_STEPS, penalty=1e3)
+    if fit.is_feasible():
+        return
+    essvi_starts(fit.smiles, fit.svi)
+    release_shapes(fit.problem)
+    fit.joint(FALLBACK_STEPS)
     if fit.is_feasible():
         return
     ssvi_starts(fit.problem, -1, fit.svi)
@@ -180,13 +195,13 @@ def fit_surface(
     options: FitOptions,
 ) -> SviFit:
     """Fit the SVI stage: warm when at least half of the expiries are known, cold otherwise or when warm fails."""
-    fit = SviFit.of(quotes.problem(objective))
+    fit = SviFit.of(quotes.smiles, quotes.problem(objective))
     if 2 * known.matches >= len(quotes):
         fit.problem = with_prior(fit.problem, quotes.noise, known, False, options.prior_strength)
         fit_warm(fit, known, min(options.max_iterations, WARM_ITERATIONS))
         if fit.is_feasible():
             return fit
-        fit = SviFit.of(quotes.problem(objective))
+        fit = SviFit.of(quotes.smiles, quotes.problem(objective))
     fit_cold(fit, options.max_iterations)
     return fit
 

@@ -1,13 +1,17 @@
-"""Where a joint SVI fit starts from: slices alone, a strictly arbitrage-free SSVI, or the previous surface."""
+"""Where a joint SVI fit starts: slices alone, a surface free of arbitrage by construction, or the previous one."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
+from app.quant.models.base import FitOptions
 from app.quant.models.constraint_rows import Rows
+from app.quant.models.essvi import Essvi
+from app.quant.models.essvi_curve import essvi_curve
 from app.quant.models.quote_loss import MID, WEIGHT, K
 from app.quant.models.scan_grid import ScanGrid
 from app.quant.models.surface_objective import (
@@ -22,6 +26,7 @@ from app.quant.models.surface_objective import (
 from app.quant.models.surface_sqp import SqpControls, solve_surface
 from app.quant.models.svi_coordinates import SLICE_SIZE, clamp, from_raw
 from app.quant.models.svi_slice import fit_slice
+from app.quant.smile import Smile
 
 SLICE_ITERATIONS: Final = 30
 SLICE_TOLERANCE: Final = 1e-6
@@ -89,6 +94,13 @@ def ssvi_starts(problem: SurfaceProblem, which: int, svi: FloatArray) -> None:
         svi[i, 2] = math.log(0.5 * theta * phi * phi)
         svi[i, 3] = 0.5 * theta * phi
         svi[i, 4] = 0.5 * theta * phi
+
+
+def essvi_starts(smiles: Sequence[Smile], svi: FloatArray) -> None:
+    """Write the eSSVI fit of ``smiles``: free of arbitrage and, unlike SSVI, with each expiry's own skew."""
+    for i, curve in enumerate(Essvi().fit(smiles, (), FitOptions()).curves):
+        raw = essvi_curve(curve.parameters()).svi
+        from_raw(np.array([raw.a, raw.b, raw.rho, raw.m, raw.sigma]), svi[i])
 
 
 @kernel
