@@ -1,7 +1,7 @@
 """What the fault tests measured against what is promised, and where the rest of the promises is proven."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,9 +65,14 @@ def figure(
     at_least: float | None = None,
 ) -> None:
     """Keep a figure for the table, and fail when it misses its target."""
-    measured = Figure(promise, what, value, unit, at_most, at_least)
-    MEASURED.append(measured)
-    assert measured.met, f"{what}: {value:g} {unit} is not {measured.target}"
+    assert_met([Figure(promise, what, value, unit, at_most, at_least)])
+
+
+def assert_met(figures: Sequence[Figure]) -> None:
+    """Keep all figures for the table, and fail when one misses its target."""
+    MEASURED.extend(figures)
+    missed = [f"{each.what}: {each.value:g} {each.unit} is not {each.target}" for each in figures if not each.met]
+    assert not missed, "; ".join(missed)
 
 
 def table() -> Iterator[str]:
