@@ -1,0 +1,141 @@
+"""The client for straight-line code."""
+
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import connect
+
+from app.client import calls
+from app.client.answers import ChainOutcome, Evaluation, Heard, SurfaceLine, error_of
+from app.client.calls import TRY_AGAIN, Call, Places, pause_s
+from app.client.stream_state import StreamState, refuse_if_not_let_in
+from app.service.document import SurfaceMessage
+
+T = TypeVar("T")
+
+
+class Client:
+    """One keep-alive connection to the service at ``url``; a context manager. Every method raises ServiceError."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 40.0,
+        retry_for_s: float = 10.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"X-API-Key": api_key} if api_key else {}
+        self._retry_for_s = retry_for_s
+        self._http = httpx.Client(
+            base_url=self._url, headers=self._headers, timeout=timeout_s, transport=transport, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def post_chain(
+        self, venue: str, body: bytes | Mapping[str, Any], *, wait_s: float = 0.0, idempotency_key: str | None = None
+    ) -> ChainOutcome | SurfaceMessage:
+        """Send a chain in the venue's format; with ``wait_s`` return its surface, if it is published in time."""
+        return self._do(calls.post_chain(venue, body, wait_s, idempotency_key))
+
+    def surface(self, underlying: str, *, at: str | None = None) -> SurfaceMessage:
+        """Return the newest surface, or the one that stood ``at`` a time (ISO-8601, or milliseconds UTC as text)."""
+        return self._do(calls.get_surface(underlying, at))
+
+    def surfaces(self) -> list[SurfaceLine]:
+        """Return a line about every surface."""
+        return self._do(calls.list_surfaces()).surfaces
+
+    def history(self, underlying: str, *, page: int = 50) -> Iterator[SurfaceMessage]:
+        """Yield every kept surface, newest first, ``page`` a request."""
+        cursor = None
+        while True:
+            found = self._do(calls.get_history(underlying, page, cursor))
+            yield from found.surfaces
+            cursor = found.next_cursor
+            if cursor is None:
+                return
+
+    def chain(self, underlying: str, as_of: str) -> dict[str, Any]:
+        """Return the chain as of exactly this time that a kept surface was fitted to, in the native format."""
+        return self._do(calls.get_chain(underlying, as_of))
+
+    def evaluate(
+        self,
+        underlying: str,
+        *,
+        expiry: Places = None,
+        tenor_days: Places = None,
+        strike: Places = None,
+        delta: Places = None,
+        log_moneyness: Places = None,
+        type: Places = None,
+        greeks: bool = False,
+        dynamics: str | Mapping[str, float] | None = None,
+    ) -> Evaluation:
+        """Return vols, prices and greeks at points in columns; each names one time and one place."""
+        query = {"expiry": expiry, "tenor_days": tenor_days, "strike": strike, "delta": delta, "type": type}
+        query |= {"log_moneyness": log_moneyness}
+        return self._do(calls.evaluate(underlying, **query, greeks=greeks, dynamics=dynamics))
+
+    def stream(self, *underlyings: str) -> Iterator[Heard]:
+        """Yield surfaces as they are published, of all underlyings where none is named, for ever.
+
+        A lost connection is made again and resumes after the last surface. Raises ChannelRejected, and ServiceError
+        (401, 403) where the service does not let this client in.
+        """
+        state = StreamState(underlyings)
+        url = self._url.replace("http", "ws", 1) + "/v1/stream"
+        tries = 0
+        while True:
+            try:
+                with connect(url, additional_headers=self._headers, compression=None, proxy=None) as socket:
+                    socket.send(state.subscription())
+                    for message in socket:
+                        tries = 0
+                        if heard := state.take(message):
+                            yield heard
+            except ConnectionClosed as closed:
+                refuse_if_not_let_in(closed)
+            except (OSError, InvalidHandshake):  # away, or on its way up
+                pass
+            time.sleep(pause_s(tries))
+            tries += 1
+
+    def _do(self, call: Call[T]) -> T:
+        deadline = time.monotonic() + self._retry_for_s
+        tries = 0
+        while True:
+            try:
+                answer = self._http.request(
+                    call.method, call.path, params=call.params, headers=call.headers, content=call.content
+                )
+            except httpx.TransportError as error:
+                trouble: Exception = error
+                wait_s = pause_s(tries)
+            else:
+                if answer.is_success:
+                    return call.read(answer.content)
+                trouble = error_of(answer.status_code, answer.content)
+                if answer.status_code not in TRY_AGAIN:
+                    raise trouble
+                wait_s = pause_s(tries, answer.headers.get("Retry-After", ""))
+            if time.monotonic() + wait_s > deadline:
+                raise trouble
+            time.sleep(wait_s)
+            tries += 1

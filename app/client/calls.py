@@ -1,0 +1,102 @@
+"""Requests as values: what to send and how to read the answer, for either client to carry out."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from app.client.answers import (
+    ChainOutcome,
+    Evaluation,
+    HistoryPage,
+    SurfaceLines,
+    read_evaluation,
+    read_lines,
+    read_outcome,
+    read_page,
+    read_surface,
+)
+from app.service.document import SurfaceMessage
+
+T = TypeVar("T")
+
+TRY_AGAIN: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+FIRST_RETRY_S: Final = 0.25
+LONGEST_RETRY_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request; ``read`` makes its answer of the body."""
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+def post_chain(
+    venue: str, body: bytes | Mapping[str, Any], wait_s: float, key: str | None
+) -> Call[ChainOutcome | SurfaceMessage]:
+    """Return the call that sends a chain."""
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
+    params = {"wait_ms": str(round(wait_s * 1e3))}
+    return Call("POST", f"/v1/chains/{_part(venue)}", _outcome_or_surface, params, headers, content)
+
+
+def get_surface(underlying: str, at: str | None) -> Call[SurfaceMessage]:
+    """Return the call that reads a surface."""
+    return Call("GET", f"/v1/surfaces/{_part(underlying)}", read_surface, {"at": at} if at else {})
+
+
+def list_surfaces() -> Call[SurfaceLines]:
+    """Return the call that lists all surfaces."""
+    return Call("GET", "/v1/surfaces", read_lines)
+
+
+def get_history(underlying: str, limit: int, cursor: str | None) -> Call[HistoryPage]:
+    """Return the call that reads a page of kept surfaces."""
+    params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+    return Call("GET", f"/v1/surfaces/{_part(underlying)}/history", read_page, params)
+
+
+def get_chain(underlying: str, as_of: str) -> Call[dict[str, Any]]:
+    """Return the call that reads the chain a surface was fitted to."""
+    path = f"/v1/surfaces/{_part(underlying)}/chains/{_part(as_of)}"
+    return Call("GET", path, msgspec.json.Decoder(dict[str, Any]).decode)
+
+
+def evaluate(underlying: str, **query: Any) -> Call[Evaluation]:
+    """Return the call that asks for vols; ``query`` holds the columns and options that are not None."""
+    content = msgspec.json.encode({name: value for name, value in query.items() if value is not None})
+    path = f"/v1/surfaces/{_part(underlying)}/evaluate"
+    return Call("POST", path, read_evaluation, {}, {"Content-Type": "application/json"}, content)
+
+
+def pause_s(tries: int, retry_after: str = "") -> float:
+    """Return how long to wait before trying again: what the service asks for, else longer each time, with chance."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    return min(FIRST_RETRY_S * 2.0 ** min(tries, 10), LONGEST_RETRY_S) * random.uniform(0.5, 1.0)
+
+
+Places = Sequence[Any] | None
+"""A column of a query; None leaves it out."""
+
+
+def _outcome_or_surface(body: bytes) -> ChainOutcome | SurfaceMessage:
+    try:
+        return read_surface(body)
+    except msgspec.ValidationError:
+        return read_outcome(body)
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")
