@@ -24,6 +24,8 @@ class Dropped(StrEnum):
     DUPLICATE_STRIKE = "duplicate_strike"
     STALE = "stale"
     FUTURE = "future_timestamp"
+    UNCONFIRMED = "unconfirmed"
+    """Far from the surface before and from its neighbours, too; see confirmation.py."""
     EXPIRY_EXCLUDED = "expiry_excluded"
     """Usable by itself, but its expiry got no smile; the expiry's own reason says why."""
 

@@ -75,7 +75,7 @@ def recalibrate(
         return Unfit(str(nothing), "no_smile")
     fit = maintained.fit
     if fit.status is SurfaceStatus.REJECTED:
-        return Unfit(fit.reason or "rejected", "rejected")
+        return Unfit(fit.reason or "rejected", "rejected", encode_state(maintained.state))
     document = encode_document(maintained_document(maintained, chain))
     return Fitted(document, _outcome(fit), encode_state(maintained.state))
 

@@ -86,6 +86,19 @@ def test_a_chain_without_a_smile_is_no_surface() -> None:
     assert answer.outcome == "no_smile"
 
 
+def test_a_rejected_chain_is_no_surface_and_is_remembered() -> None:
+    first, second = recorded_chains("BTC", 2)
+    before = fitted(first, None)
+    partial = replace(second, expiries=second.expiries[:-1])
+    answer = recalibrate(claim_of(partial, before), decode_chain=lambda _: partial, policy=POLICY)
+    assert isinstance(answer, Unfit)
+    assert answer.outcome == "rejected"
+    assert "missing: 1 expiries" in answer.reason
+    left = decode_state(answer.state)
+    assert left is not None
+    assert left.gate.rejected == 1
+
+
 @pytest.mark.parametrize("model", ["svi", "essvi"])
 def test_the_policy_names_the_model(model: str) -> None:
     chain = recorded_chains("BTC", 4)[0]

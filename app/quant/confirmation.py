@@ -1,0 +1,69 @@
+"""Quotes that nobody confirms: far from the surface that stands and from their own neighbours, too.
+
+A market moves along a smile, a fat finger or a damaged field moves one quote. A quote counts as unconfirmed where its
+innovation leaves the median of its neighbours' by more than ISOLATED half-widths of the band, about five deviations,
+and by more than its own half-spread. It is not fitted to, and the report counts it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from app.quant.arrays import BoolArray, FloatArray
+from app.quant.dropped import Dropped
+from app.quant.innovations import Innovations
+from app.quant.smile import Smile
+
+NEIGHBOURS: Final = 4
+"""On each side: of eight neighbours a stray few do not own the median."""
+ISOLATED: Final = 2.5
+"""Half-widths, each 1.96 deviations."""
+
+
+def unconfirmed(innovations: Innovations, widening: float) -> BoolArray:
+    """Return True for the quotes that neither the surface nor their neighbours confirm.
+
+    ``widening`` is the factor on the bars for the time since the surface. Without a band there is no judgement.
+    """
+    flagged = np.zeros(len(innovations), dtype=np.bool_)
+    for i in range(len(innovations.expiries)):
+        rows = np.flatnonzero(innovations.slice == i)
+        error, width = innovations.error[rows], innovations.half_width[rows]
+        if rows.size > NEIGHBOURS and np.isfinite(width).all():
+            excess = np.abs(error - _median_of_neighbours(error))
+            limit = np.maximum(ISOLATED * widening * width, innovations.half_spread[rows])
+            flagged[rows] = excess > limit
+    return flagged
+
+
+def confirmed_smiles(
+    smiles: Sequence[Smile], innovations: Innovations, flagged: BoolArray, min_quotes: int
+) -> tuple[Smile, ...]:
+    """Return ``smiles`` without their flagged quotes; an expiry that would keep fewer than ``min_quotes`` keeps all."""
+    place = {expiry_ms: i for i, expiry_ms in enumerate(innovations.expiries)}
+    kept = []
+    for smile in smiles:
+        if smile.expiry_ms not in place:
+            kept.append(smile)
+            continue
+        out = flagged[innovations.slice == place[smile.expiry_ms]]
+        kept.append(_without(smile, out) if out.any() and (~out).sum() >= min_quotes else smile)
+    return tuple(kept)
+
+
+def _without(smile: Smile, out: BoolArray) -> Smile:
+    names = ("strike", "is_call", "k", "bid_vol", "ask_vol", "mid_vol", "noise")
+    dropped = {**smile.dropped, Dropped.UNCONFIRMED.value: int(out.sum())}
+    return replace(smile, **{name: getattr(smile, name)[~out] for name in names}, dropped=dropped)
+
+
+def _median_of_neighbours(error: FloatArray) -> FloatArray:
+    """Return for each quote the median over up to NEIGHBOURS others on each side."""
+    n = error.shape[0]
+    shifts = np.concatenate([np.arange(-NEIGHBOURS, 0), np.arange(1, NEIGHBOURS + 1)])
+    index = np.arange(n)[:, None] + shifts
+    inside = (index >= 0) & (index < n)
+    values = np.where(inside, error[np.clip(index, 0, n - 1)], np.nan)
+    return np.nanmedian(values, axis=1)

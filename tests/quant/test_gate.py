@@ -1,0 +1,194 @@
+"""Bad chains made from recorded ones by stated edits: none moves the published surface by more than its bars."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus
+from app.quant.chain import ExpiryQuotes, OptionChain
+from app.quant.gate import THIRD_TIME, GateState, judged, widening_since
+from app.quant.innovations import innovations_of
+from app.quant.maintenance import MaintainedFit, maintain_surface
+from app.quant.smile import MAX_AGE_MS, read_smiles
+from app.quant.surface import VolSurface
+from tests.quant.market import maintained_series, recorded_chains
+
+AT = 11
+Edit = Callable[[OptionChain], OptionChain]
+
+
+def edited(chain: OptionChain, edit: Callable[[ExpiryQuotes, int], ExpiryQuotes]) -> OptionChain:
+    return replace(chain, expiries=tuple(edit(e, i) for i, e in enumerate(chain.expiries)))
+
+
+def stale_feed(chain: OptionChain) -> OptionChain:
+    """Prices, forwards and all of half an hour before (five chains) under the stamps of now."""
+    old = recorded_chains(chain.underlying)[AT - 5]
+    lag = chain.as_of_ms - old.as_of_ms
+    return replace(
+        chain, expiries=tuple(replace(e, timestamp_ms=e.timestamp_ms + lag) for e in old.expiries), futures=old.futures
+    )
+
+
+def fat_finger(chain: OptionChain) -> OptionChain:
+    """One out-of-the-money call of the fourth expiry at three times its price."""
+
+    def edit(e: ExpiryQuotes, i: int) -> ExpiryQuotes:
+        rows = np.flatnonzero(e.is_call & (e.strike > 1.02 * e.forward) & (e.bid > 0.0) & (e.ask > 0.0))
+        scale = np.ones(len(e))
+        scale[rows[: int(i == 3)]] = 3.0
+        return replace(e, bid=e.bid * scale, ask=e.ask * scale)
+
+    return edited(chain, edit)
+
+
+def quarter_shifted(chain: OptionChain) -> OptionChain:
+    """A random quarter of the quotes a quarter dearer."""
+    rng = np.random.default_rng(8)
+
+    def edit(e: ExpiryQuotes, _: int) -> ExpiryQuotes:
+        scale = np.where(rng.random(len(e)) < 0.25, 1.25, 1.0)
+        return replace(e, bid=e.bid * scale, ask=e.ask * scale)
+
+    return edited(chain, edit)
+
+
+def forwards_wrong(chain: OptionChain) -> OptionChain:
+    """Every quoted forward 1 % too high."""
+    return edited(chain, lambda e, _: replace(e, forward=1.01 * e.forward))
+
+
+def expiry_missing(chain: OptionChain) -> OptionChain:
+    """Without the expiry in the middle."""
+    middle = len(chain.expiries) // 2
+    return replace(chain, expiries=chain.expiries[:middle] + chain.expiries[middle + 1 :])
+
+
+BAD: tuple[Edit, ...] = (stale_feed, fat_finger, quarter_shifted, forwards_wrong, expiry_missing)
+
+
+def published(before: VolSurface, after: MaintainedFit) -> VolSurface:
+    return before if after.fit.status is SurfaceStatus.REJECTED else after.fit.surface
+
+
+def moves(before: VolSurface, after: VolSurface, chain: OptionChain, origin: VolSurface | None = None) -> np.ndarray:
+    """|vol of after - vol of origin| over the half-width of before's bar, at the quotes within two deviations."""
+    found = innovations_of(read_smiles(chain).smiles, before)
+    sizes = []
+    for i, expiry_ms in enumerate(found.expiries):
+        rows = (found.slice == i) & (np.abs(found.deviations) <= 2.0)
+        stood = next(s for s in before.slices if s.expiry_ms == expiry_ms)
+        t_after = stood.t - (after.as_of_ms - before.as_of_ms) / (365 * 86_400_000.0)
+        k = found.k[rows]
+        stood_vol = origin.vol(k, t_after) if origin else np.sqrt(stood.curve.total_variance(k) / stood.t)
+        change = after.vol(k, t_after) - stood_vol
+        sizes.append(np.abs(change) / found.half_width[rows])
+    return np.concatenate(sizes) / widening_since(before, chain.as_of_ms)
+
+
+@pytest.mark.parametrize("edit", BAD)
+@pytest.mark.parametrize("underlying", ["BTC", "ETH"])
+def test_no_bad_chain_moves_the_surface_beyond_its_bars(underlying: str, edit: Edit) -> None:
+    calm = maintained_series(underlying)[AT]
+    chain = recorded_chains(underlying)[AT + 1]
+    bad = maintain_surface(edit(chain), previous=calm.fit.surface, state=calm.state)
+    after = published(calm.fit.surface, bad)
+    # What the true chain moves as well is the market's own.
+    true = maintain_surface(chain, previous=calm.fit.surface, state=calm.state).fit.surface
+    sizes = np.minimum(moves(calm.fit.surface, after, chain), moves(calm.fit.surface, after, chain, true))
+    # Nothing in a stale feed says that it is one: its market is half an hour's bars away, the root of 5 wider.
+    assert sizes.size > 80
+    assert sizes.max() <= (np.sqrt(5.0) if edit is stale_feed else 1.0), (bad.fit.status, bad.fit.reason)
+
+
+@pytest.mark.parametrize("edit", [fat_finger, quarter_shifted, forwards_wrong])
+def test_three_in_a_row_are_not_believed_without_the_market(edit: Edit) -> None:
+    series, chains = maintained_series("BTC"), recorded_chains("BTC")
+    surface, state = series[AT].fit.surface, series[AT].state
+    for chain in chains[AT + 1 : AT + 4]:
+        after = maintain_surface(edit(chain), previous=surface, state=state)
+        surface, state = published(surface, after), after.state
+    truth = series[AT + 3].fit.surface
+    assert np.quantile(moves(surface, truth, chains[AT + 3]), 0.95) <= 1.0
+    if edit is quarter_shifted:
+        assert state.gate.rejected == 3
+        assert "unconfirmed" in (after.fit.reason or "")
+
+
+def test_a_fat_finger_is_left_out_and_counted() -> None:
+    calm, chain = maintained_series("BTC")[AT], recorded_chains("BTC")[AT + 1]
+    bad = maintain_surface(fat_finger(chain), previous=calm.fit.surface, state=calm.state).fit
+    good = maintain_surface(chain, previous=calm.fit.surface, state=calm.state).fit
+    assert bad.status is not SurfaceStatus.REJECTED
+    extra = bad.report.quotes_dropped.get("unconfirmed", 0) - good.report.quotes_dropped.get("unconfirmed", 0)
+    assert extra == 1
+    for report, quotes in zip(bad.report.slices, chain.expiries, strict=True):
+        assert report.quotes_used + sum(report.quotes_dropped.values()) == len(quotes)
+
+
+def test_a_missing_expiry_is_believed_the_third_time() -> None:
+    series, chains = maintained_series("BTC"), recorded_chains("BTC")
+    surface, state = series[AT].fit.surface, series[AT].state
+    for count, chain in enumerate(chains[AT + 1 : AT + 4], start=1):
+        after = maintain_surface(expiry_missing(chain), previous=surface, state=state)
+        surface, state = published(surface, after), after.state
+        assert (after.fit.status is SurfaceStatus.REJECTED) == (count < THIRD_TIME)
+        assert "missing: 1 expiries" in (after.fit.reason or "")
+    assert after.fit.status is SurfaceStatus.DEGRADED
+    assert state.gate == GateState(0, after.fit.report.quotes_used)
+
+
+def test_a_rejected_chain_teaches_nothing() -> None:
+    calm, chain = maintained_series("BTC")[AT], recorded_chains("BTC")[AT + 1]
+    rejected = maintain_surface(expiry_missing(chain), previous=calm.fit.surface, state=calm.state)
+    assert rejected.state == replace(calm.state, gate=replace(calm.state.gate, rejected=1))
+
+
+def test_a_feed_that_stopped_has_no_smile() -> None:
+    calm, chain = maintained_series("BTC")[AT], recorded_chains("BTC")[AT + 1]
+    stopped = edited(chain, lambda e, _: replace(e, timestamp_ms=e.timestamp_ms - MAX_AGE_MS))
+    with pytest.raises(NoSmile):
+        maintain_surface(stopped, previous=calm.fit.surface, state=calm.state)
+
+
+@pytest.mark.parametrize("underlying", ["BTC", "ETH"])
+def test_a_real_market_is_seldom_held_up(underlying: str) -> None:
+    rejected = [m.fit.reason for m in maintained_series(underlying) if m.fit.status is SurfaceStatus.REJECTED]
+    assert len(rejected) <= 2, rejected
+
+
+def with_report(fit: SurfaceFit, **changes: float) -> SurfaceFit:
+    return replace(fit, report=replace(fit.report, **changes))  # type: ignore[arg-type]
+
+
+def test_each_absolute_rule_names_its_number() -> None:
+    fit, chain = maintained_series("BTC")[0].fit, recorded_chains("BTC")[0]
+    read = read_smiles(chain)
+    assert read.rate_curve is not None
+
+    def verdict(changed: SurfaceFit, used_before: int = 0) -> tuple[SurfaceStatus, str]:
+        found = judged(changed, read, GateState(0, used_before), None)  # type: ignore[arg-type]
+        return found.status, (found.reason or "").partition(":")[0]
+
+    vague = replace(
+        fit.surface,
+        slices=tuple(
+            replace(s, band=replace(s.band, half_width=tuple(0.3 for _ in s.band.half_width)))
+            for s in fit.surface.slices
+            if s.band
+        ),
+    )
+    thin = replace(fit.certificate, min_butterfly_g=1e-6)
+    used = fit.report.quotes_used
+    assert verdict(fit, used) == (SurfaceStatus.OK, "")
+    assert verdict(with_report(fit, rmse_vol=0.06)) == (SurfaceStatus.DEGRADED, "error")
+    assert verdict(with_report(fit, rmse_vol=0.3)) == (SurfaceStatus.REJECTED, "error")
+    assert verdict(with_report(fit, inside_spread=0.7)) == (SurfaceStatus.DEGRADED, "inside")
+    assert verdict(with_report(fit, inside_spread=0.2)) == (SurfaceStatus.REJECTED, "inside")
+    assert verdict(replace(fit, surface=vague)) == (SurfaceStatus.DEGRADED, "bars")
+    assert verdict(replace(fit, certificate=thin)) == (SurfaceStatus.DEGRADED, "margin")
+    assert verdict(fit, 3 * used) == (SurfaceStatus.DEGRADED, "quotes")
+    assert verdict(fit, 6 * used) == (SurfaceStatus.REJECTED, "quotes")
+    assert verdict(replace(fit, status=SurfaceStatus.REJECTED, reason="x")) == (SurfaceStatus.REJECTED, "x")
