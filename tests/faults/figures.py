@@ -32,27 +32,45 @@ class Figure:
 MEASURED: Final[list[Figure]] = []
 
 ELSEWHERE: Final = {
-    "test_the_scripts_keep_the_ledger": ("store/test_conservation.py", "any sequence of operations keeps the law"),
-    "test_a_full_store_refuses_chains_and_drains": ("store/test_failures.py", "a full store refuses chains and drains"),
-    "test_says_when_to_try_again_without_a_store": ("api/test_chains.py", "a full store: 503 from the intake"),
+    "test_the_scripts_keep_the_ledger": (
+        "T1",
+        "store/test_conservation.py",
+        "any sequence of operations keeps the law",
+    ),
+    "test_a_full_store_refuses_chains_and_drains": (
+        "T6",
+        "store/test_failures.py",
+        "a full store refuses chains and drains",
+    ),
+    "test_says_when_to_try_again_without_a_store": ("T6", "api/test_chains.py", "a full store: 503 from the intake"),
     "test_a_frozen_store_is_answered_for_in_time": (
+        "T5",
         "api/test_real_store.py",
         "a frozen store: reads go on from memory",
     ),
-    "test_refuses_a_chain_from_the_future": ("api/test_chains.py", "a chain from the future is refused"),
-    "test_an_older_chain_is_stale": ("store/test_protocol.py", "duplicates and late chains change nothing"),
-    "test_resume_while_surfaces_are_published_has_no_gap": ("api/test_stream.py", "resume: gap-free or reset"),
-    "test_resume_and_history_through_a_crash_of_the_store": ("api/test_real_store.py", "resume after a store's crash"),
+    "test_refuses_a_chain_from_the_future": ("T11", "api/test_chains.py", "a chain from the future is refused"),
+    "test_an_older_chain_is_stale": ("T11", "store/test_protocol.py", "duplicates and late chains change nothing"),
+    "test_resume_while_surfaces_are_published_has_no_gap": ("T16", "api/test_stream.py", "resume: gap-free or reset"),
+    "test_resume_and_history_through_a_crash_of_the_store": (
+        "T16",
+        "api/test_real_store.py",
+        "resume after a store's crash",
+    ),
     "test_every_subscriber_accounts_for_every_update": (
+        "T14",
         "api/test_fan_out.py",
         "every subscriber accounts for every update",
     ),
-    "test_who_never_reads_holds_nobody_and_is_closed": ("api/test_fan_out.py", "who never reads is closed"),
-    "test_hostile_bodies_are_the_clients_fault": ("api/test_chains.py", "hostile bodies are 4xx"),
-    "test_health_answers_beside_hundreds_of_half_requests": ("api/test_server.py", "half-open requests are ended"),
-    "test_generated_requests_find_no_fault": ("api/test_schemathesis.py", "generated requests find no fault"),
+    "test_who_never_reads_holds_nobody_and_is_closed": ("T15", "api/test_fan_out.py", "who never reads is closed"),
+    "test_hostile_bodies_are_the_clients_fault": ("T18", "api/test_chains.py", "hostile bodies are 4xx"),
+    "test_health_answers_beside_hundreds_of_half_requests": (
+        "T19",
+        "api/test_server.py",
+        "half-open requests are ended",
+    ),
+    "test_generated_requests_find_no_fault": ("T24", "api/test_schemathesis.py", "generated requests find no fault"),
 }
-"""Tests that prove the other promises: their file and what they prove."""
+"""Tests that prove the other promises: the promise, their file and what they prove."""
 
 
 def figure(
@@ -87,5 +105,5 @@ def table() -> Iterator[str]:
         yield (
             f"{worst.promise:4} {worst.what:76} {worst.value:10.4g} {worst.unit:4} {worst.target:10} {times}{verdict}"
         )
-    for test, (file, promise) in ELSEWHERE.items():
-        yield f"     {promise:45} {file} {test}"
+    for test, (promise, file, what) in ELSEWHERE.items():
+        yield f"{promise:4} {what:45} {file} {test}"

@@ -9,7 +9,7 @@ TESTS = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("test", ELSEWHERE)
 def test_what_is_said_to_be_proven_elsewhere_has_a_test_there(test: str) -> None:
-    assert f"def {test}(" in (TESTS / ELSEWHERE[test][0]).read_text()
+    assert f"def {test}(" in (TESTS / ELSEWHERE[test][1]).read_text()
 
 
 def test_a_figure_knows_whether_it_meets_its_target() -> None:
