@@ -74,6 +74,11 @@ class Gate:
             raise NotAuthenticated("this key is not known, or was revoked")
         return Caller(key.key_id, key.scopes, key.underlyings, has_key=True)
 
+    async def check_known(self, caller: Caller) -> None:
+        """Raise NotAuthenticated once the caller's key was revoked: a connection may outlive its key."""
+        if caller.has_key and self._keys and not await self._keys.has(caller.name):
+            raise NotAuthenticated("this key was revoked")
+
     async def pay(self, caller: Caller) -> None:
         """Count one request of a caller with a key. Raises TooManyRequests."""
         if self._rate_limit and caller.has_key:

@@ -109,6 +109,7 @@ async def take_chain(
 
 async def _answer(context: ApiContext, caller: Caller, venue: str, body: bytes, wait_ms: int) -> bytes:
     try:
+        await context.services.gate.check_known(caller)
         await context.services.gate.pay(caller)
         _, answer = await take_chain(context, caller, _venue(context, venue), body, wait_ms)
     except (InvalidChain, NoSuchResource, NotAllowed, TooManyRequests, StoreUnavailable) as error:

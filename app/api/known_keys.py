@@ -25,11 +25,17 @@ class KnownKeys:
 
     async def find(self, text: str) -> AccessKey | None:
         """Return the key with this text, or None. Raises StoreUnavailable while the ring was never read."""
+        return recognised(await self._current(), text)
+
+    async def has(self, key_id: str) -> bool:
+        """Return True where the key with this id was not revoked. Raises StoreUnavailable as find."""
+        return key_id in await self._current()
+
+    async def _current(self) -> Mapping[str, AccessKey]:
         async with self._reading:
-            keys = self._keys
-            if keys is None or self._monotonic() - self._read_at_s > KNOWN_FOR_S:
-                keys = await self._read()
-        return recognised(keys, text)
+            if self._keys is None or self._monotonic() - self._read_at_s > KNOWN_FOR_S:
+                return await self._read()
+            return self._keys
 
     async def _read(self) -> Mapping[str, AccessKey]:
         try:

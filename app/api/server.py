@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from typing import Any, Final
 
 import uvicorn
@@ -21,6 +22,7 @@ BACKLOG: Final = 1024
 WS_PING_S: Final = 20.0
 GRACEFUL_SHUTDOWN_S: Final = 5
 LIMIT_CONCURRENCY: Final = 4_000
+LOOPBACK: Final = ("127.0.0.0/8", "::1")
 
 _TIMED_OUT: Final = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
@@ -103,8 +105,14 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def server_for(app: FastAPI, *, max_message_bytes: int, limit_concurrency: int = LIMIT_CONCURRENCY) -> uvicorn.Server:
-    """Return the server of ``app``; run it with ``server.run(sockets=[listening_socket(...)])``."""
+def server_for(
+    app: FastAPI, *, max_message_bytes: int, proxies: Sequence[str] = (), limit_concurrency: int = LIMIT_CONCURRENCY
+) -> uvicorn.Server:
+    """Return the server of ``app``; run it with ``server.run(sockets=[listening_socket(...)])``.
+
+    A proxy on this machine or in one of the networks ``proxies`` is believed when it says whom a request is from.
+    Without that, whoever comes through it would be taken for it, and let in as it is.
+    """
     options: dict[str, Any] = {
         "http": DeadlineProtocol,
         "ws_max_size": max_message_bytes,
@@ -112,6 +120,7 @@ def server_for(app: FastAPI, *, max_message_bytes: int, limit_concurrency: int =
         "ws_ping_timeout": WS_PING_S,
         "ws_per_message_deflate": False,
         "timeout_graceful_shutdown": GRACEFUL_SHUTDOWN_S,
+        "forwarded_allow_ips": [*LOOPBACK, *proxies],
         "limit_concurrency": limit_concurrency,
         "backlog": BACKLOG,
         "server_header": False,
@@ -122,7 +131,7 @@ def server_for(app: FastAPI, *, max_message_bytes: int, limit_concurrency: int =
     return uvicorn.Server(uvicorn.Config(app, **options))
 
 
-def serve(app: FastAPI, host: str, port: int, *, max_message_bytes: int) -> None:
+def serve(app: FastAPI, host: str, port: int, *, max_message_bytes: int, proxies: Sequence[str] = ()) -> None:
     """Serve ``app`` until SIGINT or SIGTERM; subscribers are closed with 1012. Raises OSError for a taken address."""
     with listening_socket(host, port) as listener:
-        server_for(app, max_message_bytes=max_message_bytes).run(sockets=[listener])
+        server_for(app, max_message_bytes=max_message_bytes, proxies=proxies).run(sockets=[listener])

@@ -32,6 +32,8 @@ class ApiLimits:
     ws_message_burst: int = 50
     ws_send_timeout_s: float = 10.0
     ws_close_timeout_s: float = 5.0
+    ws_key_check_s: float = 5.0
+    """How soon a stream ends after its key was revoked."""
     ws_auth_timeout_s: float = 5.0
     """For the first message of a client that cannot send headers."""
 

@@ -65,11 +65,18 @@ class StreamClient:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen())
                 tasks.create_task(self._speak())
+                if self._caller.has_key:
+                    tasks.create_task(self._watch_key())
         except ExceptionGroup as ended:
             raise ended.exceptions[0] from None
         finally:
             for channel in self._channels:
                 self._context.hub.detach(self._mailbox, channel)
+
+    async def _watch_key(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.ws_key_check_s)
+            await self._context.services.gate.check_known(self._caller)
 
     async def _listen(self) -> None:
         handlers: dict[str, Callable[[StreamRequest], None]] = {

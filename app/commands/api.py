@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
             settings.host,
             settings.port,
             max_message_bytes=settings.max_body_bytes,
+            proxies=[str(network) for network in settings.trusted_networks],
         )
     except OSError as error:
         sys.stderr.write(f"cannot listen on {settings.host}:{settings.port}: {error}\n")

@@ -184,3 +184,27 @@ async def test_sockets_of_strangers_are_closed_with_what_is_wrong(guarded: ApiSe
             await reader.send(json.dumps({"op": "auth", "key": reads}))
             assert (await heard(reader))["scopes"] == ["read"]
             assert await close_code(reader) == 4003
+
+
+async def test_a_stream_ends_once_its_key_is_revoked(guarded: ApiServices, ring: MemoryKeyRing) -> None:
+    headers = {"X-API-Key": ring.make(Scope.READ, Scope.INGEST)}
+    async with serving_of(guarded)(ws_key_check_s=0.1) as address:
+        stream, chains = f"ws://{address}/v1/stream", f"ws://{address}/v1/chains/native"
+        async with (
+            connect(stream, additional_headers=headers) as listening,
+            connect(chains, additional_headers=headers) as sending,
+        ):
+            await sending.send(EXAMPLE)
+            assert (await heard(sending))["status"] == "queued"
+            ring.kept.clear()
+            assert await close_code(listening) == 4001
+            await sending.send(EXAMPLE)
+            assert await close_code(sending) == 4001
+
+
+async def test_whoever_comes_through_a_proxy_is_not_taken_for_it(services: ApiServices) -> None:
+    async with serving_of(services)() as address, httpx.AsyncClient(base_url=f"http://{address}") as proxy:
+        for claimed in ("192.0.2.7", "127.0.0.1, 192.0.2.7", "192.0.2.7, 127.0.0.1"):
+            answer = await proxy.get("/v1/surfaces", headers={"X-Forwarded-For": claimed})
+            assert answer.status_code == 401, claimed
+        assert (await proxy.get("/v1/surfaces")).status_code == 200
