@@ -27,7 +27,7 @@ _ERRORS: Final[Mapping[int, str]] = {
     422: "The input breaks a rule; pointer says where.",
     429: "The key asks more often than it may; try again after Retry-After seconds.",
     500: "Unexpected failure, logged.",
-    503: "The store is away or the service not ready; try again after Retry-After seconds.",
+    503: "The store is away, calibration is behind or the service not ready; try again after Retry-After seconds.",
 }
 
 _KEYS: Final = {
