@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
@@ -51,6 +51,7 @@ def chains_router(context: ApiContext) -> APIRouter:
         request: Request,
         caller: Annotated[Caller, may_ingest],
         wait_ms: Annotated[int, Query(ge=0, le=limits.max_wait_ms)] = 0,
+        idempotency_key: Annotated[str | None, Header(pattern=idempotency.PATTERN)] = None,
     ) -> Response:
         format_ = context.services.body_formats.get((venue, media_type_of(request))) or _venue(context, venue)
         body = await json_body(request, limits.max_body_bytes)
@@ -58,12 +59,12 @@ def chains_router(context: ApiContext) -> APIRouter:
         async def taken() -> tuple[HTTPStatus, bytes]:
             return await take_chain(context, caller, format_, body, wait_ms)
 
-        key, memory = request.headers.get(idempotency.HEADER), context.services.answers
-        if key is None or memory is None:
+        memory = context.services.answers
+        if idempotency_key is None or memory is None:
             status, answer = await taken()
         else:
             fingerprint = idempotency.fingerprint_of(venue, media_type_of(request), str(wait_ms), body)
-            status, answer = await idempotency.answered_once(memory, caller, key, fingerprint, taken)
+            status, answer = await idempotency.answered_once(memory, caller, idempotency_key, fingerprint, taken)
         return json_response(answer, status)
 
     @router.websocket("/v1/chains/{venue}")

@@ -29,7 +29,7 @@ class Retention:
 
     surfaces: int = 500
     chains: int = 100
-    """24 kB each for 600 quotes."""
+    """8 kB each for 600 quotes without sizes."""
     age_s: float = 30 * 86_400.0
 
 
