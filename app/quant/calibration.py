@@ -106,8 +106,12 @@ def calibrate_chain(
     options: FitOptions,
     factors: Factors,
     cold: bool = False,
+    previous_nodes: FloatArray | None = None,
 ) -> SurfaceFit:
-    """Do what calibrate_surface does, with ``chain`` already ``read``; ``cold`` without a start at ``previous``."""
+    """Do what calibrate_surface does, with ``chain`` already ``read``; ``cold`` without a start at ``previous``.
+
+    ``previous_nodes`` are the ``node_vols`` of ``previous``, for who knows them: finding them again takes a while.
+    """
     asked = MODELS[model]
     start = previous.states if previous and not cold else ()
     refusals: list[str] = []
@@ -126,7 +130,8 @@ def calibrate_chain(
     drift = NO_DRIFT
     if previous:
         covariances = {s.expiry_ms: u.parameter_covariance for s, u in zip(surface.slices, known, strict=True) if u}
-        drift = drift_between(previous, node_vols(previous), surface, nodes, covariances)
+        nodes_before = node_vols(previous) if previous_nodes is None else previous_nodes
+        drift = drift_between(previous, nodes_before, surface, nodes, covariances)
     report = report_fit(read.smiles, surface.slices, read.excluded, chain.unplaced)
     return SurfaceFit(surface, status, reason, certificate, report, drift, nodes, solution)
 

@@ -166,7 +166,7 @@ def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool) -> tupl
             continue
         here = innovations.slice == innovations.expiries.index(before.expiry_ms)
         k, z = innovations.k[here], innovations.deviations[here]
-        moved = np.sqrt(after.curve.total_variance(k) / after.t) - np.sqrt(before.curve.total_variance(k) / before.t)
+        moved = np.sqrt(after.curve.total_variance(k) / after.t) - innovations.vol[here]
         bars = widening * innovations.half_width[here]
         sizes = np.abs(moved) / bars
         for j in np.flatnonzero((np.abs(z) <= JUDGED_DEVIATIONS) & (sizes > 1.0)).tolist():

@@ -18,7 +18,7 @@ from app.quant.surface import VolSurface
 class Innovations:
     """Quotes of the expiries that the surface had, by expiry and strike; arrays of one length, vols as decimals.
 
-    ``error`` = mid vol - vol that stood, ``deviations`` = k / sqrt(w(0)) of the surface, ``half_width`` of the
+    ``vol`` stood, ``error`` = mid vol - vol, ``deviations`` = k / sqrt(w(0)) of the surface, ``half_width`` of the
     surface's band there (NaN: none known), ``slice`` counts the expiries of ``expiries`` and ``t`` (the surface's).
     """
 
@@ -27,6 +27,7 @@ class Innovations:
     slice: IntArray
     k: FloatArray
     deviations: FloatArray
+    vol: FloatArray
     error: FloatArray
     half_width: FloatArray
     noise: FloatArray
@@ -56,6 +57,7 @@ def innovations_of(smiles: Sequence[Smile], surface: VolSurface) -> Innovations:
         slice=np.repeat(np.arange(len(pairs)), [len(smile) for smile, _ in pairs]),
         k=joined([smile.k for smile, _ in pairs]),
         deviations=np.concatenate(deviations),
+        vol=np.concatenate(vols),
         error=joined([smile.mid_vol for smile, _ in pairs]) - np.concatenate(vols),
         half_width=np.concatenate(widths),
         noise=joined([smile.noise for smile, _ in pairs]),

@@ -49,8 +49,10 @@ def maintain_surface(
     previous: VolSurface | None = None,
     state: MaintenanceState | None = None,
     options: FitOptions | None = None,
+    previous_nodes: FloatArray | None = None,
 ) -> MaintainedFit:
-    """Fit ``chain`` as the successor of ``previous``, whose state is ``state``.
+    """Fit ``chain`` as the successor of ``previous``, whose state is ``state`` and, if known, whose ``node_vols`` are
+    ``previous_nodes``.
 
     In a calm the fit is warm, with the previous surface as its prior. After a shift of regime it is cold and has none,
     so that the move passes in one update, and its bars are wider. A rejected fit teaches nothing: the state that
@@ -84,6 +86,7 @@ def maintain_surface(
         options=replace(options, prior_strength=0.0) if shifted else options,
         factors=factors,
         cold=shifted,
+        previous_nodes=previous_nodes,
     )
     fit = judged(fit, read, before.gate, evidence)
     if fit.status is SurfaceStatus.REJECTED:

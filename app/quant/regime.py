@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 from typing import Final
 
 import numpy as np
@@ -102,9 +103,9 @@ def _features(innovations: Innovations, smiles: Sequence[Smile], surface: VolSur
         z, error = innovations.deviations[rows], innovations.error[rows]
         middle, puts, calls = error[np.abs(z) <= AT_THE_MONEY], error[z < 0.0], error[z >= 0.0]
         if middle.size:
-            levels.append(float(np.median(middle)))
+            levels.append(median(middle.tolist()))
         if puts.size and calls.size:
-            skews.append(float(np.median(puts) - np.median(calls)))
+            skews.append(median(puts.tolist()) - median(calls.tolist()))
     half = len(levels) // 2
     forwards = {s.expiry_ms: s.forward for s in surface.slices}
     moves = [math.log(s.forward / forwards[s.expiry_ms]) for s in smiles if s.expiry_ms in forwards]
@@ -120,4 +121,4 @@ def _features(innovations: Innovations, smiles: Sequence[Smile], surface: VolSur
 
 
 def _median(values: Sequence[float]) -> float:
-    return float(np.median(values)) if values else 0.0
+    return median(values) if values else 0.0

@@ -12,6 +12,7 @@ from app.quant.black import black_greeks, black_price
 from app.quant.errors import InvalidQuery
 from app.quant.interpolation import Position
 from app.quant.models import MODELS
+from app.quant.nodes import DELTA_NAMES, TENOR_DAYS
 from app.quant.rate_curve import RateCurve
 from app.quant.smile_dynamics import greeks_with_smile, smile_derivatives
 from app.quant.surface import SurfaceSlice, VolSurface
@@ -70,6 +71,16 @@ def surface_of(document: SurfaceDocument) -> VolSurface:
         spot=published.spot,
     )
     return VolSurface(document.underlying, ms_of(document.as_of), document.model, tuple(slices), rates)
+
+
+def nodes_of(document: SurfaceDocument) -> FloatArray:
+    """Return the published vols at the nodes, as ``node_vols`` of the surface gives them; NaN beyond the expiries.
+
+    Raises InvalidQuery where they are not the nodes of this version.
+    """
+    if (tuple(document.vol_grid.tenor_days), tuple(document.vol_grid.delta)) != (TENOR_DAYS, DELTA_NAMES):
+        raise InvalidQuery(f"vols of {document.underlying} are at other nodes than {TENOR_DAYS} x {DELTA_NAMES}")
+    return np.array([[math.nan if v is None else v for v in row] for row in document.vol_grid.vol])
 
 
 def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from app.quant.arrays import FloatArray
 from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus
 from app.quant.chain import OptionChain
 from app.quant.errors import QuantError
@@ -13,7 +14,7 @@ from app.quant.maintenance import maintain_surface
 from app.quant.models.base import FitOptions, FitStatus
 from app.quant.surface import VolSurface
 from app.service.document import decode_document, encode_document
-from app.service.evaluate import surface_of
+from app.service.evaluate import nodes_of, surface_of
 from app.service.maintenance_state import decode_state, encode_state
 from app.service.ports import Claim, CorruptPayload
 from app.service.publish import maintained_document
@@ -63,11 +64,13 @@ def recalibrate(
         chain = decode_chain(claim.chain)
     except CorruptPayload as corrupt:
         return Unfit(f"stored chain cannot be read: {corrupt}", "corrupt")
+    previous, nodes = _previous(claim)
     try:
         maintained = maintain_surface(
             chain,
             model=policy.model_for(chain.underlying),
-            previous=_previous_surface(claim),
+            previous=previous,
+            previous_nodes=nodes,
             state=decode_state(claim.state),
             options=policy.options,
         )
@@ -80,18 +83,20 @@ def recalibrate(
     return Fitted(document, _outcome(fit), encode_state(maintained.state))
 
 
-def _previous_surface(claim: Claim) -> VolSurface | None:
+def _previous(claim: Claim) -> tuple[VolSurface | None, FloatArray | None]:
+    """Return the surface that stands, and its vols at the nodes."""
     if claim.previous is None:
-        return None
+        return None, None
     try:
-        return surface_of(decode_document(claim.previous.document))
+        document = decode_document(claim.previous.document)
+        return surface_of(document), nodes_of(document)
     except (msgspec.DecodeError, QuantError, KeyError) as unreadable:
         # Written by other code than this one: a cold fit replaces it.
         log.warning(
             "previous_surface_unreadable",
             extra={"underlying": claim.underlying, "version": claim.previous.version, "reason": str(unreadable)},
         )
-        return None
+        return None, None
 
 
 def _outcome(fit: SurfaceFit) -> str:

@@ -38,6 +38,7 @@ def innovations(error: np.ndarray, half_width: float = 0.01, deviations: float =
         slice=np.zeros(n, dtype=np.int64),
         k=np.zeros(n),
         deviations=np.full(n, deviations),
+        vol=np.full(n, 0.5),
         error=error,
         half_width=same,
         noise=same,

@@ -4,17 +4,19 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from app.quant.black import black_price
 from app.quant.calibration import calibrate_surface
 from app.quant.errors import InvalidQuery
+from app.quant.nodes import node_vols
 from app.quant.surface import VolSurface
 from app.quant.vol_band import VolBand
 from app.quant.warm_up import known_chain
 from app.service.document import decode_document, encode_document
-from app.service.evaluate import MAX_POINTS, Points, evaluate, surface_of
+from app.service.evaluate import MAX_POINTS, Points, evaluate, nodes_of, surface_of
 from app.service.publish import document_of
 
 
@@ -34,6 +36,18 @@ def test_the_document_gives_back_the_surface(surface: VolSurface) -> None:
     fitted = calibrate_surface(known_chain()).surface
     assert [s.curve for s in surface.slices] == [s.curve for s in fitted.slices]
     assert [s.forward for s in surface.slices] == [s.forward for s in fitted.slices]
+
+
+def test_the_document_gives_back_the_nodes() -> None:
+    fit = calibrate_surface(known_chain())
+    document = decode_document(encode_document(document_of(fit, known_chain())))
+    np.testing.assert_array_equal(nodes_of(document), fit.nodes)
+    np.testing.assert_array_equal(nodes_of(document), node_vols(surface_of(document)))
+    elsewhere = msgspec.structs.replace(
+        document, vol_grid=msgspec.structs.replace(document.vol_grid, tenor_days=[1.0, 2.0, 3.0, 4.0])
+    )
+    with pytest.raises(InvalidQuery, match="other nodes"):
+        nodes_of(elsewhere)
 
 
 def test_on_an_expiry_the_slice_itself_answers(surface: VolSurface) -> None:

@@ -57,7 +57,8 @@ def vol_gradient(
     raw: FloatArray, knots: FloatArray, coefficients: FloatArray, t: float, k: float, gradient: FloatArray
 ) -> None:
     """Write d vol / d(a, b, rho, m, sigma, c_0, c_1, ...) at ``k``; the c_j scale with SVI's w(0), held fixed."""
-    gradient[:] = 0.0
+    for a in range(gradient.shape[0]):
+        gradient[a] = 0.0
     at_the_money = raw_svi_gradient(raw, 0.0, gradient)
     w = raw_svi_gradient(raw, k, gradient)
     count = int(knots[3])
@@ -67,7 +68,9 @@ def vol_gradient(
         for j in range(max(first, 0), min(first + SUPPORT, count)):
             gradient[SLICE_SIZE + j] = at_the_money * basis[0, j - first]
             w += coefficients[j] * gradient[SLICE_SIZE + j]
-    gradient /= 2.0 * math.sqrt(w * t)
+    scale = 0.5 / math.sqrt(w * t)
+    for a in range(gradient.shape[0]):
+        gradient[a] *= scale
 
 
 @kernel
@@ -82,13 +85,17 @@ def sandwich_covariance(
 ) -> None:
     """Write g_i' cov g_j (m, m), g the rows of ``targets`` (m, p); ``u`` (n, p), ``z`` ascending, ``prior`` (p, p)."""
     n, p = u.shape
-    common = u.copy()
-    ahead, behind = np.zeros(p), np.zeros(p)
-    for i in range(1, n):
-        ahead = (ahead + u[i - 1]) * math.exp((z[i - 1] - z[i]) / length)
-        common[i] += ahead
-        behind = (behind + u[n - i]) * math.exp((z[n - 1 - i] - z[n - i]) / length)
-        common[n - 1 - i] += behind
+    common = np.empty((n, p))
+    for a in range(p):
+        ahead = 0.0
+        for i in range(n):
+            if i > 0:
+                ahead = (ahead + u[i - 1, a]) * math.exp((z[i - 1] - z[i]) / length)
+            common[i, a] = u[i, a] + ahead
+        behind = 0.0
+        for i in range(n - 2, -1, -1):
+            behind = (behind + u[i + 1, a]) * math.exp((z[i] - z[i + 1]) / length)
+            common[i, a] += behind
     h, meat = prior.copy(), prior.copy()
     for i in range(n):
         for a in range(p):
@@ -105,17 +112,16 @@ def sandwich_covariance(
             h[a, b] = math.sqrt(rest) if a == b else rest / h[b, b]
     solved = np.empty(targets.shape)
     for row in range(targets.shape[0]):
-        x = solved[row]
         for a in range(p):
             rest = targets[row, a]
             for j in range(a):
-                rest -= h[a, j] * x[j]
-            x[a] = rest / h[a, a]
+                rest -= h[a, j] * solved[row, j]
+            solved[row, a] = rest / h[a, a]
         for a in range(p - 1, -1, -1):
-            rest = x[a]
+            rest = solved[row, a]
             for j in range(a + 1, p):
-                rest -= h[j, a] * x[j]
-            x[a] = rest / h[a, a]
+                rest -= h[j, a] * solved[row, j]
+            solved[row, a] = rest / h[a, a]
     spread = np.zeros(p)
     for row in range(targets.shape[0]):
         for a in range(p):
@@ -135,7 +141,9 @@ def local_noise(z: FloatArray, noise: FloatArray, at: float) -> float:
     """Return the sd of a mid at ``at`` deviations: quotes nearby in the mean square, growing in proportion to 1 + the
     distance in deviations beyond the outermost quote."""
     gap: float = max(z[0] - at, at - z[-1], 0.0)
-    nearest = np.min(np.abs(z - at))
+    nearest = math.inf
+    for i in range(z.shape[0]):
+        nearest = min(nearest, abs(z[i] - at))
     total, square = 0.0, 0.0
     for i in range(z.shape[0]):
         d = z[i] - at
@@ -187,12 +195,14 @@ def node_sds(
         n, p = last - first, SLICE_SIZE + int(knots[i, 3])
         at_the_money = raw_svi_gradient(raw[i], 0.0, money_gradient)
         deviation = math.sqrt(at_the_money)
-        z = k[first:last] / deviation
+        z = np.empty(n)
         u = np.empty((n, p))
         typical = 0.0
         for j in range(n):
             vol_gradient(raw[i], knots[i], coefficients[i], t[i], k[first + j], u[j])
-            u[j] /= noise[first + j]
+            z[j] = k[first + j] / deviation
+            for a in range(p):
+                u[j, a] /= noise[first + j]
             typical += noise[first + j] ** 2 / n
         prior = np.zeros((p, p))
         weak_prior(raw[i], p - SLICE_SIZE, at_the_money, 0.25 * at_the_money / t[i] / typical, prior)
@@ -205,6 +215,8 @@ def node_sds(
             places[i, j] = nodes[j] * deviation
             vol_gradient(raw[i], knots[i], coefficients[i], t[i], places[i, j], targets[j])
         sandwich_covariance(u, z, prior, COMMON_SHARE, CORRELATION_LENGTH, targets, covariance)
-        covariances[i] = covariance[m:, m:]
+        for a in range(SLICE_SIZE):
+            for b in range(SLICE_SIZE):
+                covariances[i, a, b] = covariance[m + a, m + b]
         for j in range(m):
             sds[i, j] = math.hypot(math.sqrt(covariance[j, j]), local_noise(z, noise[first:last], nodes[j]))
