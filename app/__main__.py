@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.commands import COMMANDS, command
-from app.settings import InvalidSettings, use_one_numeric_thread
+from app.settings import InvalidSettings, use_kernels_of_this_code, use_one_numeric_thread
 
 INTERRUPTED: Final = 128 + signal.SIGINT
 """What a shell reports for a program that Ctrl-C ended."""
@@ -17,6 +17,7 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command named first in ``arguments`` (default: the process's) and return its exit code."""
     use_one_numeric_thread()
+    use_kernels_of_this_code()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="python -m app", description="Keeps option vol surfaces calibrated.")
     verbs = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 from urllib.parse import urlsplit
 
+from app.kernel_cache import folder_of_this_code
+
 PREFIX: Final = "SMILEKEEPER_"
 """Of every name that is ours alone; REDIS_URL, SHARDS and DEMO keep their common names."""
 
@@ -24,6 +26,10 @@ EVERY_ADDRESS: Final = ("0.0.0.0", "::")
 
 NUMERIC_THREAD_POOLS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Read by numpy and numba when they are first imported. A fit is one thread and we scale by processes."""
+
+
+KERNEL_CACHE: Final = "NUMBA_CACHE_DIR"
+"""numba's own name for the folder of its cache."""
 
 
 class InvalidSettings(ValueError):
@@ -284,6 +290,14 @@ def use_one_numeric_thread() -> None:
     """Keep numpy and numba single-threaded in this process; call before either is imported."""
     for variable in NUMERIC_THREAD_POOLS:
         os.environ.setdefault(variable, "1")
+
+
+def use_kernels_of_this_code() -> Path:
+    """Make numba keep its cache in the folder of these sources and return it; call before numba is imported."""
+    given = os.environ.get(KERNEL_CACHE)
+    folder = folder_of_this_code(Path(given) if given else None)
+    os.environ[KERNEL_CACHE] = str(folder)
+    return folder
 
 
 def redacted_url(url: str) -> str:

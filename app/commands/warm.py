@@ -1,11 +1,21 @@
 """Compile every numeric kernel once; numba keeps the machine code on disk, so later starts take a moment."""
 
 import argparse
+import os
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import Final
 
+from app.kernel_cache import forget_older_kernels
 from app.quant.compiled import uncached_kernels
 from app.quant.warm_up import warm_up_stages
+from app.settings import use_kernels_of_this_code
+
+COMPILERS: Final = 2
+"""Processes that compile beside each other: one stage takes as long as all the others together."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,13 +26,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the stages, a line of progress each."""
     del arguments
-    stages = list(warm_up_stages())
-    print(f"Compiling the numeric kernels, once for this machine ({len(stages)} steps)", file=sys.stderr)
-    for number, (what, compile_stage) in enumerate(stages, start=1):
-        print(f"  [{number}/{len(stages)}] {what} ", end="", file=sys.stderr, flush=True)
-        started = time.perf_counter()
-        compile_stage()
-        print(f"{time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+    *beside, last = (name for name, _ in warm_up_stages())
+    total = len(beside) + 1
+    print(f"Compiling the numeric kernels, once for this machine ({total} steps)", file=sys.stderr, flush=True)
+    number = 0
+    for number, (name, seconds) in enumerate(_compiled_beside(beside), start=1):
+        print(f"  [{number}/{total}] {name} {seconds:.1f} s", file=sys.stderr, flush=True)
+    # What two compilers wrote over each other, and what only the whole path uses, is compiled here.
+    print(f"  [{number + 1}/{total}] {last} {_compile(last):.1f} s", file=sys.stderr, flush=True)
+    forget_older_kernels(use_kernels_of_this_code())
     if uncached_kernels():
         print(f"No folder to cache them in: each process compiles {len(uncached_kernels())} itself.", file=sys.stderr)
     return 0
+
+
+def _compiled_beside(names: list[str]) -> Iterator[tuple[str, float]]:
+    """Yield each stage's name and seconds as it is done."""
+    compilers = min(COMPILERS, os.cpu_count() or 1)
+    with ProcessPoolExecutor(compilers, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(_compile, name): name for name in names}
+        for done in as_completed(running):
+            yield running[done], done.result()
+
+
+def _compile(name: str) -> float:
+    """Run the stage called ``name`` and return the seconds it took."""
+    started = time.perf_counter()
+    dict(warm_up_stages())[name]()
+    return time.perf_counter() - started

@@ -1,18 +1,22 @@
 """Every kernel compiled and run once on a small known chain, so that the first real chain is not the slow one."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from app.quant.arbitrage import certify
 from app.quant.black import black_greeks, black_price
-from app.quant.calibration import calibrate_surface
 from app.quant.chain import ExpiryQuotes, OptionChain, Premium, TradingRules
+from app.quant.maintenance import maintain_surface
 from app.quant.models import DEFAULT_MODEL, MODELS
+from app.quant.models.base import FitOptions, SliceState
 from app.quant.models.svi_curve import SplineResidual, SviCurve
 from app.quant.rate_curve import rate_curve
-from app.quant.smile import read_smiles
+from app.quant.smile import Smile, read_smiles
 from app.quant.surface import SurfaceSlice, VolSurface
+from app.quant.uncertainty import slice_uncertainties, unadjusted
 from app.quant.year_fraction import MS_PER_DAY, MS_PER_YEAR, year_fraction
 
 _AS_OF_MS: Final = 1_700_000_000_000
@@ -23,16 +27,24 @@ _TICK: Final = 0.0001
 
 
 def warm_up_stages() -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield (what is compiled, run it) in the order of a chain's path; later stages build on earlier ones."""
+    """Yield (what is compiled, run it), the longest first; stages share few kernels and may run beside each other."""
     chain = known_chain()
+    smiles = read_smiles(chain).smiles
+    surface = _known_surface()
 
-    def read() -> None:
-        read_smiles(chain)
+    def certificate() -> None:
+        certify(surface.states)
 
-    yield "quotes to vols", read
-    for name in (DEFAULT_MODEL, *(other for other in MODELS if other != DEFAULT_MODEL)):
-        yield f"model {name}", lambda name=name: _calibrate_cold_and_warm(chain, name)  # type: ignore[misc]
+    def error_bars() -> None:
+        slices = tuple(replace(surface.slices[0], expiry_ms=s.expiry_ms, t=s.t) for s in smiles)
+        slice_uncertainties(smiles, slices, unadjusted)
+
+    yield "models svi_spline, svi", lambda: _fit_cold_and_warm(smiles, "svi_spline", "svi")
+    yield "error bars", error_bars
+    yield "certificate", certificate
     yield "queries", warm_up_queries
+    yield "models sabr, essvi", lambda: _fit_cold_and_warm(smiles, "sabr", "essvi")
+    yield "the whole path of a chain", lambda: _maintain_cold_and_warm(chain)
 
 
 def warm_up_queries() -> None:
@@ -107,6 +119,14 @@ def _expiry(days: int) -> ExpiryQuotes:
     )
 
 
-def _calibrate_cold_and_warm(chain: OptionChain, model: str) -> None:
-    cold = calibrate_surface(chain, model=model)
-    calibrate_surface(chain, model=model, previous=cold.surface)
+def _fit_cold_and_warm(smiles: tuple[Smile, ...], *names: str) -> None:
+    for model in (MODELS[name] for name in names):
+        cold = model.fit(smiles, (), FitOptions())
+        states = [SliceState(s.expiry_ms, s.t, curve) for s, curve in zip(smiles, cold.curves, strict=True)]
+        model.fit(smiles, states, FitOptions())
+
+
+def _maintain_cold_and_warm(chain: OptionChain) -> None:
+    first = maintain_surface(chain)
+    later = replace(chain, as_of_ms=chain.as_of_ms + 1)
+    maintain_surface(later, previous=first.fit.surface, state=first.state)
