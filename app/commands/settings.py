@@ -1,0 +1,41 @@
+"""The settings in force: each value and where it came from, or the table that the README shows."""
+
+import argparse
+import os
+
+from app.settings import Setting, load, redacted_url, setting_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what to print."""
+    parser.add_argument("--table", action="store_true", help="print the README's table instead")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table, or every setting's value and origin."""
+    if arguments.table:
+        print(readme_table())
+        return 0
+    settings = load()
+    for field, setting in setting_table().items():
+        given = bool(os.environ.get(setting.variable, "").strip())
+        print(f"{setting.variable} = {shown(setting, getattr(settings, field))}  ({'set' if given else 'default'})")
+    return 0
+
+
+def shown(setting: Setting, value: object) -> str:
+    """Return a value as an operator may see it: no password, nothing for unset."""
+    if value is None or value == ():
+        return "(none)"
+    if setting.variable == "REDIS_URL":
+        return redacted_url(str(value))
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def readme_table() -> str:
+    """Return every setting with its default, rule and meaning as a Markdown table."""
+    rows = ["| variable | default | must be | meaning |", "|---|---|---|---|"]
+    for setting in setting_table().values():
+        default = f"`{setting.default}`" if setting.default else ""
+        rows.append(f"| `{setting.variable}` | {default} | {setting.rule.words} | {setting.meaning} |")
+    return "\n".join(rows)
