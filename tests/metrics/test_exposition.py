@@ -8,7 +8,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import ServiceMetrics
 from app.metrics.labels import OTHER, UnderlyingLabels
-from app.service.document import CertificateDocument, SurfaceDocument
+from app.service.document import (
+    CertificateDocument,
+    ConfidenceDocument,
+    DriftAlarm,
+    DriftDocument,
+    ParameterDrift,
+    SurfaceDocument,
+)
 from app.service.ports import FleetStatus, PublishedSurface, StoreUnavailable, UnderlyingCounts
 from tests.api.documents import AS_OF_MS, document, published
 
@@ -153,3 +160,22 @@ def test_promtool_finds_nothing() -> None:
     text = metrics.exposition(status("BTC", "ETH"), [surface()])
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
     assert (checked.returncode, checked.stderr.decode(), checked.stdout.decode()) == (0, "", "")
+
+
+def test_maintenance_shows_coverage_alarms_regime_and_drift_in_standard_errors() -> None:
+    alarm = DriftAlarm("cusum", "1w", "level", 10.0, 9.5, "2026-08-01T17:58:04.320Z")
+    drift = DriftDocument(0.004, [], [], [ParameterDrift("1m", "a", 0.001, 1.7)], {"1m": 1.2}, [alarm])
+    confidence = ConfidenceDocument(0.95, 0.948, {"1w/atm": 0.94, "1y/put": 0.97})
+    found = scrape(status("BTC"), surface("BTC", drift=drift, confidence=confidence, regime="shift"))
+    assert value(found, "volsurf_band_coverage_ratio", underlying="BTC", bucket="1w/atm") == 0.94
+    assert value(found, "volsurf_drift_alarm", underlying="BTC", monitor="cusum") == 1.0
+    assert value(found, "volsurf_drift_alarm", underlying="BTC", monitor="ewma") == 0.0
+    assert value(found, "volsurf_regime_shift", underlying="BTC") == 1.0
+    tenor = {"underlying": "BTC", "model": "svi_spline", "tenor": "1m"}
+    assert value(found, "volsurf_parameter_drift_zscore", **tenor, parameter="a") == 1.7
+    assert value(found, "volsurf_parameter_drift_zscore", **tenor, parameter="joint") == 1.2
+
+
+def test_a_surface_of_no_series_shows_no_coverage() -> None:
+    found = scrape(status("BTC"), surface("BTC"))
+    assert not [name for name, _ in found if name in ("volsurf_band_coverage_ratio", "volsurf_regime_shift")]

@@ -1,0 +1,70 @@
+"""Unconfirmed quotes: found alone, not found together, and left out with their count."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.quant.confirmation import NEIGHBOURS, _median_of_neighbours, confirmed_smiles, unconfirmed
+from app.quant.innovations import Innovations, innovations_of
+from app.quant.smile import read_smiles
+from tests.quant.market import maintained_series, recorded_chains
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=NEIGHBOURS + 1, max_size=40))
+def test_the_median_of_neighbours_is_the_plain_one(errors: list[float]) -> None:
+    error = np.array(errors)
+    expected = [
+        np.median([error[j] for j in range(max(i - NEIGHBOURS, 0), min(i + NEIGHBOURS + 1, error.size)) if j != i])
+        for i in range(error.size)
+    ]
+    np.testing.assert_allclose(_median_of_neighbours(error), expected, rtol=0, atol=1e-15)
+
+
+def smile_of(error: np.ndarray, half_width: float = 0.01) -> Innovations:
+    n = error.size
+    same = np.full(n, half_width)
+    return Innovations(
+        expiries=(1,),
+        t=np.array([0.1]),
+        slice=np.zeros(n, dtype=np.int64),
+        k=np.linspace(-0.2, 0.2, n),
+        deviations=np.linspace(-1.0, 1.0, n),
+        vol=np.full(n, 0.5),
+        error=error,
+        half_width=same,
+        noise=same,
+        half_spread=0.5 * same,
+    )
+
+
+def test_one_quote_alone_is_not_believed_and_all_together_are() -> None:
+    alone = np.zeros(15)
+    alone[6] = 0.026
+    assert np.flatnonzero(unconfirmed(smile_of(alone), 1.0)).tolist() == [6]
+    assert not unconfirmed(smile_of(alone), 1.1).any()
+    assert not unconfirmed(smile_of(np.full(15, 0.3)), 1.0).any()
+    tilted = np.linspace(-0.1, 0.1, 15)
+    assert not unconfirmed(smile_of(tilted), 1.5).any()
+
+
+def test_nothing_is_judged_without_bars_or_neighbours() -> None:
+    assert not unconfirmed(smile_of(np.eye(1, 15, 6).ravel(), np.nan), 1.0).any()
+    assert not unconfirmed(smile_of(np.eye(1, NEIGHBOURS, 2).ravel()), 1.0).any()
+
+
+def test_smiles_lose_the_flagged_quotes_and_keep_the_count() -> None:
+    surface = maintained_series("BTC")[0].fit.surface
+    smiles = read_smiles(recorded_chains("BTC")[1]).smiles
+    found = innovations_of(smiles, surface)
+    flagged = np.zeros(len(found), dtype=np.bool_)
+    flagged[[0, 1]] = True
+    kept = confirmed_smiles(smiles, found, flagged, 5)
+    assert len(kept[0]) == len(smiles[0]) - 2
+    assert kept[0].dropped["unconfirmed"] == 2
+    np.testing.assert_array_equal(kept[0].k, smiles[0].k[2:])
+    assert kept[1:] == smiles[1:]
+    assert confirmed_smiles(smiles, found, flagged, len(smiles[0])) == smiles
+    stranger = replace(smiles[0], expiry_ms=1)
+    assert confirmed_smiles((stranger,), found, flagged, 5) == (stranger,)
