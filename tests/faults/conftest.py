@@ -34,7 +34,7 @@ class Crew:
         """Start workers and return when all of the crew take chains."""
         self.start(*names, url=url, target=target)
         fleet = self._store.api.fleet
-        until(lambda: self._store.run(fleet.status()).warm_workers == len(self.members), timeout_s=60.0)
+        until(lambda: self._store.run(fleet.status()).warm_workers == len(self.members), timeout_s=100.0)
 
     def pid(self, name: str) -> int:
         pid = self.members[name].pid

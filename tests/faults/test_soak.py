@@ -22,8 +22,8 @@ from tests.running_service import JSON, RunningService, running_service
 LASTS_S = float(os.environ.get("FAULTS_SOAK_S") or 60.0)
 """The promise is about half an hour: FAULTS_SOAK_S=1800."""
 HISTORY = "20"
-WARM_UP_S = 20.0
-"""Until histories have reached their cap and pools and caches their size."""
+WARM_UP_S = 40.0
+"""At full speed, until histories, pools and caches (of some hundred fits) have reached their size."""
 NAMES = ("BTC", "ETH")
 PER_S = 4.0
 """Chains a second, all underlyings together: a market that moves every second, twice over."""
@@ -66,23 +66,25 @@ def _role(command_line: str) -> str:
     return named[1] if named else "store"
 
 
-def _feed(base_url: str, over: threading.Event) -> None:
+def _feed(base_url: str, warm: threading.Event, over: threading.Event) -> None:
+    """Post chains as fast as they are taken until ``warm``, then at the soak's pace."""
     with httpx.Client(base_url=base_url, headers=JSON, timeout=15.0) as http:
         for name in itertools.cycle(NAMES):
             http.post("/v1/chains/deribit", content=next_chain(name))
-            if over.wait(1.0 / PER_S):
+            if over.wait(1.0 / PER_S if warm.is_set() else 0.0):
                 return
 
 
 @pytest.mark.skipif(not FULL, reason="takes minutes: part of `make faults`")
 @pytest.mark.timeout(LASTS_S + WARM_UP_S + 180.0)
 def test_nothing_grows(tmp_path: Path) -> None:
-    over = threading.Event()
+    warm, over = threading.Event(), threading.Event()
     with running_service(tmp_path / "data", SMILEKEEPER_WORKERS="1", SMILEKEEPER_HISTORY_LIMIT=HISTORY) as service:
-        feeding = threading.Thread(target=_feed, args=(service.base_url, over))
+        feeding = threading.Thread(target=_feed, args=(service.base_url, warm, over))
         feeding.start()
         try:
             time.sleep(WARM_UP_S)
+            warm.set()
             gauges = Gauges(service, tmp_path / "data")
             end = time.monotonic() + LASTS_S
             while time.monotonic() < end:
