@@ -8,15 +8,30 @@ import dataclasses
 import difflib
 import logging
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 from urllib.parse import urlsplit
 
 from app.kernel_cache import folder_of_this_code
+from app.setting_rules import (
+    FOLDER,
+    FSYNC,
+    HOST,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    MODEL,
+    NETWORKS,
+    PROGRAM,
+    REDIS_URL,
+    SWITCH,
+    WORKERS,
+    Rule,
+    number,
+    whole,
+)
 
 PREFIX: Final = "SMILEKEEPER_"
 """Of every name that is ours alone; REDIS_URL, SHARDS and DEMO keep their common names."""
@@ -41,14 +56,6 @@ class InvalidSettings(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """What a value must be, in words, and how its text becomes the value (ValueError: it does not)."""
-
-    words: str
-    parse: Callable[[str], Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Setting:
     """How a field is read, and its line in the settings table; an unset variable stands for ``default``."""
 
@@ -58,162 +65,77 @@ class Setting:
     meaning: str
 
 
-def _whole(low: int, high: int) -> Rule:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    return Rule(f"a whole number from {low} to {high}", parse)
-
-
-def _number(low: float, high: float) -> Rule:
-    def parse(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:  # also refuses nan
-            raise ValueError(text)
-        return value
-
-    return Rule(f"a number from {low:g} to {high:g}", parse)
-
-
-def _one_of(*choices: str) -> Rule:
-    def parse(text: str) -> str:
-        if text.lower() not in choices:
-            raise ValueError(text)
-        return text.lower()
-
-    return Rule(f"one of {', '.join(choices)}", parse)
-
-
-def _matching(pattern: str, words: str) -> Rule:
-    def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(text)
-        return text
-
-    return Rule(words, parse)
-
-
-def _parse_switch(text: str) -> bool:
-    states = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in states:
-        raise ValueError(text)
-    return states[text.lower()]
-
-
-def _parse_redis_url(text: str) -> str | None:
-    if not text:
-        return None
-    url = urlsplit(text)
-    if url.scheme not in ("redis", "rediss", "unix") or not (url.hostname or url.path):
-        raise ValueError(text)
-    return text
-
-
-def _parse_workers(text: str) -> int:
-    return _whole(1, 256).parse(text) if text else max(1, _usable_cores() - 1)
-
-
-def _parse_model(text: str) -> str | None:
-    if text and not re.fullmatch(r"[a-z][a-z0-9_]*", text):
-        raise ValueError(text)
-    return text or None
-
-
-def _parse_program(text: str) -> Path | None:
-    if text and not os.access(text, os.X_OK):
-        raise ValueError(text)
-    return Path(text) if text else None
-
-
-def _parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
-
-
-_SWITCH: Final = Rule("1 or 0 (also true, false, yes, no, on, off)", _parse_switch)
-_REDIS_URL: Final = Rule("empty, or a redis://, rediss:// or unix:// URL", _parse_redis_url)
-_WORKERS: Final = Rule("empty (cores - 1, at least 1), or a whole number from 1 to 256", _parse_workers)
-_PROGRAM: Final = Rule("empty, or the path of an executable file", _parse_program)
-_NETWORKS: Final = Rule("empty, or networks such as 10.0.0.0/8, separated by commas", _parse_networks)
-_FOLDER: Final = Rule("a folder's path", Path)
-_FSYNC: Final = _one_of("always", "everysec")
-_LEVEL: Final = _one_of("debug", "info", "warning", "error")
-_FORMAT: Final = _one_of("auto", "json", "text")
-_HOST: Final = _matching(r"[\w.:-]+", "a host name or an IP address")
-_MODEL: Final = Rule("empty, or a model's name: lower-case letters, digits and underscores", _parse_model)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """The service's settings; see :func:`load`."""
 
     redis_url: Annotated[
-        str | None, Setting("REDIS_URL", "", _REDIS_URL, "server to use; empty: one embedded in the data folder")
+        str | None, Setting("REDIS_URL", "", REDIS_URL, "server to use; empty: one embedded in the data folder")
     ] = field(repr=False)
-    shards: Annotated[int, Setting("SHARDS", "1", _whole(1, 64), "queues the underlyings are spread over")]
-    demo: Annotated[bool, Setting("DEMO", "1", _SWITCH, "replay recorded chains through the public endpoint")]
+    shards: Annotated[int, Setting("SHARDS", "1", whole(1, 64), "queues the underlyings are spread over")]
+    demo: Annotated[bool, Setting("DEMO", "1", SWITCH, "replay recorded chains through the public endpoint")]
     demo_speed: Annotated[
-        float, Setting("SMILEKEEPER_DEMO_SPEED", "60", _number(0.01, 1e6), "recorded seconds replayed in a second")
+        float, Setting("SMILEKEEPER_DEMO_SPEED", "60", number(0.01, 1e6), "recorded seconds replayed in a second")
     ]
-    host: Annotated[str, Setting("SMILEKEEPER_HOST", "127.0.0.1", _HOST, "address the API listens on")]
-    port: Annotated[int, Setting("SMILEKEEPER_PORT", "8000", _whole(1, 65535), "port the API listens on")]
+    host: Annotated[str, Setting("SMILEKEEPER_HOST", "127.0.0.1", HOST, "address the API listens on")]
+    port: Annotated[int, Setting("SMILEKEEPER_PORT", "8000", whole(1, 65535), "port the API listens on")]
     trusted_networks: Annotated[
         tuple[IPv4Network | IPv6Network, ...],
-        Setting(
-            "SMILEKEEPER_TRUSTED_NETWORKS", "", _NETWORKS, "whose callers may do everything, as this machine's may"
-        ),
+        Setting("SMILEKEEPER_TRUSTED_NETWORKS", "", NETWORKS, "whose callers may do everything, as this machine's may"),
     ]
     requests_per_s: Annotated[
-        float, Setting("SMILEKEEPER_REQUESTS_PER_S", "100", _number(0.1, 1e6), "requests a second with one key")
+        float, Setting("SMILEKEEPER_REQUESTS_PER_S", "100", number(0.1, 1e6), "requests a second with one key")
     ]
     connections_per_key: Annotated[
-        int, Setting("SMILEKEEPER_CONNECTIONS_PER_KEY", "64", _whole(1, 100_000), "WebSockets open with one key")
+        int, Setting("SMILEKEEPER_CONNECTIONS_PER_KEY", "64", whole(1, 100_000), "WebSockets open with one key")
     ]
-    workers: Annotated[int, Setting("SMILEKEEPER_WORKERS", "", _WORKERS, "calibrating processes")]
+    workers: Annotated[int, Setting("SMILEKEEPER_WORKERS", "", WORKERS, "calibrating processes")]
     model: Annotated[
-        str | None, Setting("SMILEKEEPER_MODEL", "", _MODEL, "surface model to fit; empty: the default one")
+        str | None, Setting("SMILEKEEPER_MODEL", "", MODEL, "surface model to fit; empty: the default one")
     ]
     data_dir: Annotated[
-        Path, Setting("SMILEKEEPER_DATA_DIR", "data", _FOLDER, "where the embedded server keeps its files")
+        Path, Setting("SMILEKEEPER_DATA_DIR", "data", FOLDER, "where the embedded server keeps its files")
     ]
     appendfsync: Annotated[
-        str, Setting("SMILEKEEPER_APPENDFSYNC", "everysec", _FSYNC, "when the embedded server syncs to disk")
+        str, Setting("SMILEKEEPER_APPENDFSYNC", "everysec", FSYNC, "when the embedded server syncs to disk")
     ]
     redis_bin: Annotated[
-        Path | None, Setting("SMILEKEEPER_REDIS_BIN", "", _PROGRAM, "server program to embed; empty: found")
+        Path | None, Setting("SMILEKEEPER_REDIS_BIN", "", PROGRAM, "server program to embed; empty: found")
     ]
     lease_s: Annotated[
-        float, Setting("SMILEKEEPER_LEASE_S", "3", _number(0.5, 600), "seconds until a dead worker's chain is retaken")
+        float,
+        Setting("SMILEKEEPER_LEASE_S", "3", number(0.5, 600), "seconds until a dead worker's chain is retaken"),
     ]
-    fit_limit_s: Annotated[
-        float, Setting("SMILEKEEPER_FIT_LIMIT_S", "10", _number(0.1, 3600), "seconds a fit may take")
-    ]
+    fit_limit_s: Annotated[float, Setting("SMILEKEEPER_FIT_LIMIT_S", "10", number(0.1, 3600), "seconds a fit may take")]
     history_limit: Annotated[
-        int, Setting("SMILEKEEPER_HISTORY_LIMIT", "500", _whole(1, 1_000_000), "surfaces kept of each underlying")
+        int, Setting("SMILEKEEPER_HISTORY_LIMIT", "500", whole(1, 1_000_000), "surfaces kept of each underlying")
     ]
     history_age_h: Annotated[
-        float, Setting("SMILEKEEPER_HISTORY_AGE_H", "720", _number(0.01, 1e6), "hours surfaces and chains are kept")
+        float,
+        Setting("SMILEKEEPER_HISTORY_AGE_H", "720", number(0.01, 1e6), "hours surfaces and chains are kept"),
     ]
     chains_limit: Annotated[
-        int, Setting("SMILEKEEPER_CHAINS_LIMIT", "100", _whole(0, 1_000_000), "fitted chains kept of each underlying")
+        int,
+        Setting("SMILEKEEPER_CHAINS_LIMIT", "100", whole(0, 1_000_000), "fitted chains kept of each underlying"),
     ]
     stale_after_s: Annotated[
-        float, Setting("SMILEKEEPER_STALE_AFTER_S", "120", _number(0.1, 1e7), "age from which a surface is stale")
+        float, Setting("SMILEKEEPER_STALE_AFTER_S", "120", number(0.1, 1e7), "age from which a surface is stale")
     ]
     longest_wait_s: Annotated[
         float,
         Setting(
-            "SMILEKEEPER_LONGEST_WAIT_S", "60", _number(0.1, 1e7), "seconds chains may wait before new ones get 503"
+            "SMILEKEEPER_LONGEST_WAIT_S",
+            "60",
+            number(0.1, 1e7),
+            "seconds chains may wait before new ones get 503",
         ),
     ]
     max_body_bytes: Annotated[
-        int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "2097152", _whole(1024, 1 << 30), "largest body of a request")
+        int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "2097152", whole(1024, 1 << 30), "largest body of a request")
     ]
-    log_level: Annotated[str, Setting("SMILEKEEPER_LOG_LEVEL", "info", _LEVEL, "least severe event logged")]
+    log_level: Annotated[str, Setting("SMILEKEEPER_LOG_LEVEL", "info", LOG_LEVEL, "least severe event logged")]
     log_format: Annotated[
-        str, Setting("SMILEKEEPER_LOG_FORMAT", "auto", _FORMAT, "auto: text on a terminal, else JSON lines")
+        str, Setting("SMILEKEEPER_LOG_FORMAT", "auto", LOG_FORMAT, "auto: text on a terminal, else JSON lines")
     ]
 
     @property
@@ -257,7 +179,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         try:
             values[name] = setting.rule.parse(text)
         except ValueError:
-            shown = redacted_url(text) if setting.rule is _REDIS_URL else text
+            shown = redacted_url(text) if setting.rule is REDIS_URL else text
             problems.append(f"{setting.variable}={shown}: must be {setting.rule.words}")
     if problems:
         raise InvalidSettings(problems)
@@ -279,6 +201,11 @@ def _unknown_names(given: Mapping[str, str]) -> list[str]:
             near = difflib.get_close_matches(variable, known, n=1)
             problems.append(f"{variable}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
     return problems
+
+
+def is_set(setting: Setting) -> bool:
+    """Return True where the environment, not the default, gives this setting's value."""
+    return bool(os.environ.get(setting.variable, "").strip())
 
 
 def environment_of_children(**changes: str) -> dict[str, str]:
@@ -311,9 +238,3 @@ def redacted_url(url: str) -> str:
         return "(hidden)"
     user = "***@" if "@" in parts.netloc else ""
     return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

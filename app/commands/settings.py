@@ -1,9 +1,8 @@
 """The settings in force: each value and where it came from, or the table that the README shows."""
 
 import argparse
-import os
 
-from app.settings import Setting, load, redacted_url, setting_table
+from app.settings import Setting, is_set, load, redacted_url, setting_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +17,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     settings = load()
     for field, setting in setting_table().items():
-        given = bool(os.environ.get(setting.variable, "").strip())
-        print(f"{setting.variable} = {shown(setting, getattr(settings, field))}  ({'set' if given else 'default'})")
+        origin = "set" if is_set(setting) else "default"
+        print(f"{setting.variable} = {shown(setting, getattr(settings, field))}  ({origin})")
     return 0
 
 
