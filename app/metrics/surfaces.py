@@ -44,7 +44,7 @@ PARAMETER_DRIFT: Final = gauge(
 )
 PARAMETER_ZSCORE: Final = gauge(
     "volsurf_parameter_drift_zscore",
-    "The same in units of its standard error; parameter=joint is the Mahalanobis distance of all, 1 being noise alone.",
+    "The same in units of its standard error; parameter=joint is all of them (Mahalanobis); up to 1 is noise alone.",
     *BY_TENOR,
     "parameter",
 )

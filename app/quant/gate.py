@@ -1,8 +1,8 @@
 """What may be published: named rules between a fit and the surface that stands. Each says the number and its limit.
 
 A degraded surface is published with its reason; a rejected one is not, and the last good surface stays. Rules that
-compare with that surface (missing expiries, forwards, large jumps) believe the THIRD_TIME chain in a row, if
-the chain's own mids agree with it; a change that persists is the market's.
+compare with that surface (missing expiries, forwards, large jumps) believe the THIRD_TIME chain in a row, if the
+chain's own mids agree with it: a change that persists is the market's.
 """
 
 import math

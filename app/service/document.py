@@ -140,7 +140,7 @@ class DriftAlarm(msgspec.Struct, frozen=True):
 class DriftDocument(msgspec.Struct, frozen=True):
     """Distance to the previous surface; ``vol_rms`` is null where there is none.
 
-    ``mahalanobis`` is the joint distance of all parameters in a tenor bucket in units of noise: about 1 is noise alone.
+    ``mahalanobis`` is the joint distance of all parameters in a tenor bucket in units of noise: up to 1 is noise alone.
     ``alarms`` are those of the last hour: drifts too slow for one update to show (app/quant/monitors.py).
     """
 
