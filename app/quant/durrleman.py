@@ -19,8 +19,8 @@ RESOLUTION: Final = 2.0**-20
 RESOLUTION of its bound, and a computed first derivative of g (products of at most four) within 16 RESOLUTION of its
 magnitude. This only enters multiplied by the cell's radius, where it is harmless."""
 
-SAMPLES: Final = 65.0
-"""Samples of raw SVI in the search for g's least value: steps of about a third in asinh((k - m)/sigma)."""
+SAMPLES: Final = 129.0
+"""Samples of raw SVI in the search for g's least value: steps of about a sixth in asinh((k - m)/sigma)."""
 
 SMALLEST_SLOPE: Final = 1e-12
 """Keeps a/b finite where the search chooses how far out to look; flatter slices have g = 1 but for 1e-12."""

@@ -47,4 +47,4 @@ def test_drift_is_the_root_mean_square_over_common_nodes(surface: VolSurface) ->
     assert drift.vol_rms == pytest.approx(0.01)
     assert {tenor for tenor, _, _ in drift.per_node} == {30.0, 90.0}
     assert dict(drift.per_tenor) == {"1m": pytest.approx(0.01), "3m": pytest.approx(0.01)}
-    assert all(change == 0.0 for _, _, change in drift.per_parameter)
+    assert all(change == 0.0 for _, _, change, _ in drift.per_parameter)
