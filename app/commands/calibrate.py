@@ -12,7 +12,7 @@ import numpy as np
 
 from app.feeds.recording import InvalidRecording, RecordedChain, read_recorded
 from app.quant.calibration import NoSmile, SurfaceFit, calibrate_surface
-from app.quant.certificate import Certificate
+from app.quant.certificate import Certificate, Evidence
 from app.quant.chain import OptionChain
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.report import SliceReport
@@ -116,6 +116,8 @@ def _risk_reversal(fitted: SurfaceSlice, surface: VolSurface) -> str:
 def _certificate_line(certificate: Certificate) -> str:
     if not certificate.arbitrage_free:
         return "certificate: ARBITRAGE: " + "; ".join(certificate.failures)
+    if certificate.method is Evidence.GRID:
+        return "certificate: no arbitrage seen on a grid, which proves nothing"
     gap = "-" if certificate.min_calendar_gap is None else f"{certificate.min_calendar_gap:.3g}"
     return (
         f"certificate: free of static arbitrage, {certificate.method} proof; smallest butterfly g"
