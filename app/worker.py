@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.service.ports import Claim, CommitOutcome, FitTimings, StoreUnavailable, WorkQueue
-from app.service.recalibrate import Fitted, Unfit
+from app.service.recalibrate import Fitted, Unfit, unfit
 
 log = logging.getLogger(__name__)
 
@@ -165,14 +165,21 @@ class _Worker:
             return self._recalibrate(claim)
         except Exception as error:  # a defect met by one chain must not take the others' worker away
             log.exception("fit_raised", extra={"underlying": claim.underlying, "as_of_ms": claim.as_of_ms})
-            return Unfit(f"{type(error).__name__}: {error}", "error")
+            return unfit(claim, f"{type(error).__name__}: {error}", "error")
 
     def _settle(self, claim: Claim, answer: Fitted | Unfit, timings: FitTimings) -> CommitOutcome:
         if isinstance(answer, Fitted):
             return self._queue.commit(
-                claim, answer.document, outcome=answer.outcome, timings=timings, state=answer.state
+                claim,
+                answer.document,
+                outcome=answer.outcome,
+                timings=timings,
+                state=answer.state,
+                events=answer.events,
             )
-        return self._queue.fail(claim, answer.reason, outcome=answer.outcome, timings=timings, state=answer.state)
+        return self._queue.fail(
+            claim, answer.reason, outcome=answer.outcome, timings=timings, state=answer.state, events=answer.events
+        )
 
     def _patiently(self, settle: Callable[[], CommitOutcome]) -> CommitOutcome:
         """Repeat ``settle``, which may be repeated, while the store is away and nobody asks us to stop."""

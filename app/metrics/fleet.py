@@ -17,6 +17,7 @@ RECLAIMED: Final = counter("volsurf_reclaimed", "Chains taken over from a worker
 FENCED: Final = counter("volsurf_fenced", "Results refused because the lease had been lost.", "underlying")
 DEAD_LETTERS: Final = counter("volsurf_dead_letter", "Chains given up after too many attempts.", "underlying")
 CALIBRATIONS: Final = counter("volsurf_calibrations", "Fits, by outcome.", "underlying", "model", "outcome")
+EVENTS: Final = counter("volsurf_events", "What people want to know, by kind.", "underlying", "kind")
 INVALID: Final = counter("volsurf_invalid_bodies", "Bodies refused before they became a chain.", "venue")
 QUARANTINED: Final = counter("volsurf_quarantined_payloads", "Damaged stored payloads set aside.", "kind")
 DEAD_LETTERS_KEPT: Final = gauge("volsurf_dead_letters_kept", "Chains kept as dead letters now.")
@@ -37,6 +38,7 @@ DECLARED: Final = (
     FENCED,
     DEAD_LETTERS,
     CALIBRATIONS,
+    EVENTS,
     INVALID,
     QUARANTINED,
     DEAD_LETTERS_KEPT,
@@ -102,6 +104,7 @@ def _add_counts(series: Series, counts: UnderlyingCounts, underlying: str, model
     series.add(DEAD_LETTERS, counts.dead_lettered, underlying)
     series.add(PENDING, counts.pending, underlying)
     series.add_all(CALIBRATIONS, counts.calibrations, underlying, model)
+    series.add_all(EVENTS, counts.events, underlying)
 
 
 def _histograms(status: FleetStatus) -> Iterator[Metric]:

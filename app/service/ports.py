@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from app.service.event import Notice
+
 
 class StoreUnavailable(Exception):
     """The store did not answer, is full or refuses writes. Nothing was accepted; try again after ``retry_after_s``."""
@@ -123,6 +125,8 @@ class UnderlyingCounts:
     last_failure: str | None = None
     """Why the last chain that failed did."""
     last_failure_as_of_ms: int | None = None
+    events: dict[str, int] = field(default_factory=dict)
+    """Events recorded, by kind (event.EventKind)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,18 +241,40 @@ class WorkQueue(Protocol):
         ...
 
     def commit(
-        self, claim: Claim, document: bytes, *, outcome: str, timings: FitTimings, state: bytes = b""
+        self,
+        claim: Claim,
+        document: bytes,
+        *,
+        outcome: str,
+        timings: FitTimings,
+        state: bytes = b"",
+        events: Sequence[Notice] = (),
     ) -> CommitOutcome:
-        """Publish the surface fitted to the claimed chain, with its state, and release the underlying."""
+        """Publish the surface fitted to the claimed chain, with its state, and release the underlying.
+
+        ``events`` are recorded with the surface's version if and only if it is published, each once.
+        """
         ...
 
     def fail(
-        self, claim: Claim, reason: str, *, outcome: str, timings: FitTimings | None, state: bytes = b""
+        self,
+        claim: Claim,
+        reason: str,
+        *,
+        outcome: str,
+        timings: FitTimings | None,
+        state: bytes = b"",
+        events: Sequence[Notice] = (),
     ) -> CommitOutcome:
         """Count the claimed chain as failed for ``reason``; the last good surface stays. Never retried.
 
-        A ``state`` that is not empty is handed to the next claim instead of that of the surface.
+        A ``state`` that is not empty is handed to the next claim instead of that of the surface. ``events`` are
+        recorded with the failure, each once.
         """
+        ...
+
+    def record(self, underlying: str, event: Notice, *, version: int | None = None) -> None:
+        """Record an event that belongs to no claim. Repeated after a lost reply it may be recorded twice."""
         ...
 
     def hand_back(self, claim: Claim) -> None:

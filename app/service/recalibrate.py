@@ -13,8 +13,11 @@ from app.quant.errors import QuantError
 from app.quant.maintenance import maintain_surface
 from app.quant.models.base import FitOptions, FitStatus
 from app.quant.surface import VolSurface
-from app.service.document import decode_document, encode_document
+from app.service.document import SurfaceDocument, decode_document, encode_document
 from app.service.evaluate import nodes_of, surface_of
+from app.service.event import Notice
+from app.service.fit_events import published_events, unfit_events
+from app.service.iso_time import iso_utc
 from app.service.maintenance_state import decode_state, encode_state
 from app.service.ports import Claim, CorruptPayload
 from app.service.publish import maintained_document
@@ -37,16 +40,17 @@ class CalibrationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A surface to commit with its state; ``outcome`` labels the metric: ok, degraded or fallback."""
+    """A surface to commit with its state and events; ``outcome`` labels the metric: ok, degraded or fallback."""
 
     document: bytes
     outcome: str
     state: bytes = b""
+    events: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """No surface, and the sentence that says why; ``outcome``: no_smile, rejected or corrupt.
+    """No surface, and the sentence that says why; ``outcome``: no_smile, rejected, corrupt or error.
 
     ``state`` is for the next chain; empty leaves the one there is.
     """
@@ -54,6 +58,12 @@ class Unfit:
     reason: str
     outcome: str
     state: bytes = b""
+    events: tuple[Notice, ...] = ()
+
+
+def unfit(claim: Claim, reason: str, outcome: str, state: bytes = b"") -> Unfit:
+    """Return that the claimed chain gave no surface, with the event that says so."""
+    return Unfit(reason, outcome, state, unfit_events(reason, outcome, iso_utc(claim.as_of_ms)))
 
 
 def recalibrate(
@@ -63,40 +73,51 @@ def recalibrate(
     try:
         chain = decode_chain(claim.chain)
     except CorruptPayload as corrupt:
-        return Unfit(f"stored chain cannot be read: {corrupt}", "corrupt")
-    previous, nodes = _previous(claim)
+        return unfit(claim, f"stored chain cannot be read: {corrupt}", "corrupt")
+    standing = _previous(claim)
+    before = decode_state(claim.state)
     try:
         maintained = maintain_surface(
             chain,
             model=policy.model_for(chain.underlying),
-            previous=previous,
-            previous_nodes=nodes,
-            state=decode_state(claim.state),
+            previous=standing.surface if standing else None,
+            previous_nodes=standing.nodes if standing else None,
+            state=before,
             options=policy.options,
         )
     except NoSmile as nothing:
-        return Unfit(str(nothing), "no_smile")
+        return unfit(claim, str(nothing), "no_smile")
     fit = maintained.fit
     if fit.status is SurfaceStatus.REJECTED:
-        return Unfit(fit.reason or "rejected", "rejected", encode_state(maintained.state))
-    document = encode_document(maintained_document(maintained, chain))
-    return Fitted(document, _outcome(fit), encode_state(maintained.state))
+        return unfit(claim, fit.reason or "rejected", "rejected", encode_state(maintained.state))
+    document = maintained_document(maintained, chain)
+    rejected_before = before.gate.rejected if before else 0
+    events = published_events(standing.document if standing else None, document, rejected_before=rejected_before)
+    return Fitted(encode_document(document), _outcome(fit), encode_state(maintained.state), events)
 
 
-def _previous(claim: Claim) -> tuple[VolSurface | None, FloatArray | None]:
-    """Return the surface that stands, and its vols at the nodes."""
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The surface that stands: as it was published, as it is evaluated, and its vols at the nodes."""
+
+    document: SurfaceDocument
+    surface: VolSurface
+    nodes: FloatArray
+
+
+def _previous(claim: Claim) -> _Standing | None:
     if claim.previous is None:
-        return None, None
+        return None
     try:
         document = decode_document(claim.previous.document)
-        return surface_of(document), nodes_of(document)
+        return _Standing(document, surface_of(document), nodes_of(document))
     except (msgspec.DecodeError, QuantError, KeyError) as unreadable:
         # Written by other code than this one: a cold fit replaces it.
         log.warning(
             "previous_surface_unreadable",
             extra={"underlying": claim.underlying, "version": claim.previous.version, "reason": str(unreadable)},
         )
-        return None, None
+        return None
 
 
 def _outcome(fit: SurfaceFit) -> str:

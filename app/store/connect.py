@@ -9,6 +9,8 @@ from app.store.access_keys import KeyCabinet, RedisKeyRing
 from app.store.admission import RedisAnswerMemory, RedisRateBuckets
 from app.store.chains import RedisChainArchive
 from app.store.dead_letters import DeadLetters
+from app.store.event_feed import RedisEventFeed
+from app.store.events import RedisEventLog
 from app.store.fleet import RedisFleet
 from app.store.intake import RedisChainIntake
 from app.store.keys import DEFAULT_PREFIX, Keys
@@ -28,7 +30,7 @@ LONGEST_WAIT_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AsyncStore:
-    """The ports of an API process, over shared connections. ``updates`` belongs to one task."""
+    """The ports of an API process, over shared connections. ``updates`` and ``event_feed`` belong to one task each."""
 
     intake: RedisChainIntake
     surfaces: RedisSurfaceReader
@@ -38,6 +40,8 @@ class AsyncStore:
     rate_buckets: RedisRateBuckets
     answers: RedisAnswerMemory
     chains: RedisChainArchive
+    events: RedisEventLog
+    event_feed: RedisEventFeed
     _links: tuple[Link, ...]
 
     async def ping(self) -> None:
@@ -62,6 +66,7 @@ def connect_async(
     keys = Keys(prefix, shards)
     link = Link(url, connections=connections, budget_s=ANSWER_WITHIN_S)
     waiting = Link(url, connections=1, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
+    waiting_for_events = Link(url, connections=1, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
     reader = RedisSurfaceReader(link, keys)
     return AsyncStore(
         intake=RedisChainIntake(link, keys, longest_wait_s=longest_wait_s),
@@ -72,7 +77,9 @@ def connect_async(
         rate_buckets=RedisRateBuckets(link, keys),
         answers=RedisAnswerMemory(link, keys),
         chains=RedisChainArchive(link, keys),
-        _links=(link, waiting),
+        events=RedisEventLog(link, keys),
+        event_feed=RedisEventFeed(waiting_for_events, keys),
+        _links=(link, waiting, waiting_for_events),
     )
 
 

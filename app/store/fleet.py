@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from itertools import accumulate
 
+from app.service.event import EventKind
 from app.service.ports import FleetStatus, SubmitOutcome, UnderlyingCounts
 from app.store.keys import HISTOGRAM_BOUNDS_S, HISTOGRAMS, Keys, histogram_bounds_us
 from app.store.links import Link
@@ -84,6 +85,7 @@ def _counts(underlying: str, state: Fields) -> UnderlyingCounts:
         calibrations=_summed([state], b"calibration:"),
         last_failure=failure.decode() if failure else None,
         last_failure_as_of_ms=int(state[b"failure_as_of"]) if failure else None,
+        events={kind.value: count(f"event:{kind}") for kind in EventKind},
     )
 
 

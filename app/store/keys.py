@@ -14,9 +14,10 @@ chain:U            string  the newest chain of U while it waits or is fitted (co
 history:U          stream  the surfaces of U, entry ``<version>-0``; the last one is the newest; capped
 chains:U           stream  the chain each surface was fitted to and the state it was fitted from, entry ``<version>-0``
 updates            stream  one entry a published surface, numbered without gaps by its field ``number``; capped
+events             stream  what happened to the shard's underlyings, numbered without gaps by ``number``; capped
 dead               stream  chains that ended their worker ``max_attempts`` times, with their bytes; capped
 quarantine         stream  payloads whose checksum failed, as they were found; capped
-counters           hash    what belongs to no underlying: update number, quarantined payloads, refused bodies
+counters           hash    what belongs to no underlying: update and event number, quarantined payloads, refused bodies
 histograms         hash    ``<histogram>:<bound in us>`` -> observations in that bucket, ``<histogram>:sum_us``
 workers            hash    worker -> when it expires, warm or not, what it is busy with (shard 0 only)
 rate:C             hash    token bucket of the caller C; expires once full
@@ -60,6 +61,11 @@ revive         idle -> queued         received: a dead letter that is still the 
 Hence received = fitted + failed + superseded + stale + duplicate + pending, for every underlying, at every instant: a
 server runs a script as a whole or not at all, and logs it so.
 
+Events. What people want to know is written in the script that makes it so, after its first write and never before the
+fence was checked: settle records the events of what it publishes or fails (none of a surface it keeps back for a newer
+one), claim the dead letter, record an event of its own. Each counts as ``event:<kind>`` of its underlying. The entry's
+id is the event's time order; several shards are merged by it.
+
 A token is held through the consumer group: extend renews the lease by resetting the token's idle time, and whoever
 finds a token idle for longer than a lease takes it over. claim refuses a consumer that no longer holds the token.
 
@@ -71,7 +77,7 @@ second a counter would give a number out twice, to two different surfaces or two
 
 Memory. When the server is full, a script whose first write may need memory is refused as a whole, and one whose first
 write never does runs to its end. So ingest and revive begin with HINCRBY, which refuses new chains, and every other
-script with a write that frees, which lets queued work drain.
+script of the queue with a write that frees, which lets queued work drain. record may be refused like a new chain.
 
 Lost replies. settle and hand_back may be repeated: the fence that settled last, and how, are remembered. A repeated
 ingest answers ``duplicate``. A lost claim costs one lease.
@@ -90,6 +96,9 @@ UPDATES_KEPT: Final = 5_000
 
 DEAD_LETTERS_KEPT: Final = 100
 """With their chains, 4 MB at 40 kB each."""
+
+EVENTS_KEPT: Final = 10_000
+"""Events of a shard: about 5 MB, and weeks of ordinary markets."""
 
 QUARANTINED_KEPT: Final = 100
 
@@ -149,6 +158,10 @@ class Keys:
     def updates(self, shard: int) -> str:
         """Return the update log."""
         return self._of_shard(shard, "updates")
+
+    def events(self, shard: int) -> str:
+        """Return the log of events."""
+        return self._of_shard(shard, "events")
 
     def dead(self, shard: int) -> str:
         """Return the stream of dead letters."""

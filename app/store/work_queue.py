@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.service.event import Notice
+from app.service.fit_events import unfit_events
+from app.service.iso_time import iso_utc
 from app.service.ports import Claim, CommitOutcome, CorruptPayload, FitTimings, PublishedSurface
 from app.store.codec import check_chain, open_state, seal_document, seal_state
-from app.store.keys import DEAD_LETTERS_KEPT, MAX_ATTEMPTS, UPDATES_KEPT, Keys, chain_order, histogram_bounds_us
+from app.store.event_records import fields_of_event
+from app.store.keys import (
+    DEAD_LETTERS_KEPT,
+    EVENTS_KEPT,
+    MAX_ATTEMPTS,
+    UPDATES_KEPT,
+    Keys,
+    chain_order,
+    histogram_bounds_us,
+)
 from app.store.links import BlockingLink
-from app.store.lua import ANNOUNCE, CLAIM, EXTEND, HAND_BACK, SETTLE
+from app.store.lua import ANNOUNCE, CLAIM, EXTEND, HAND_BACK, RECORD, SETTLE
 from app.store.quarantine import chain_quarantined, surface_quarantined
 from app.store.records import entries_of, surface_of
 from app.store.tokens import Token, Tokens
@@ -72,18 +84,41 @@ class RedisWorkQueue:
         )
 
     def commit(
-        self, claim: Claim, document: bytes, *, outcome: str, timings: FitTimings, state: bytes = b""
+        self,
+        claim: Claim,
+        document: bytes,
+        *,
+        outcome: str,
+        timings: FitTimings,
+        state: bytes = b"",
+        events: Sequence[Notice] = (),
     ) -> CommitOutcome:
         """Publish the surface fitted to the claimed chain and release the underlying. May be repeated."""
-        answer = self._settle(claim, "surface", outcome, seal_document(document), "", timings, seal_state(state))
-        return _outcome(answer)
+        sealed = seal_document(document)
+        return _outcome(self._settle(claim, "surface", outcome, sealed, "", timings, seal_state(state), events))
 
     def fail(
-        self, claim: Claim, reason: str, *, outcome: str, timings: FitTimings | None, state: bytes = b""
+        self,
+        claim: Claim,
+        reason: str,
+        *,
+        outcome: str,
+        timings: FitTimings | None,
+        state: bytes = b"",
+        events: Sequence[Notice] = (),
     ) -> CommitOutcome:
         """Count the claimed chain as failed; the last good surface stays. May be repeated."""
         sealed = seal_state(state) if state else b""
-        return _outcome(self._settle(claim, "failed", outcome, b"", reason[:LONGEST_REASON], timings, sealed))
+        return _outcome(self._settle(claim, "failed", outcome, b"", reason[:LONGEST_REASON], timings, sealed, events))
+
+    def record(self, underlying: str, event: Notice, *, version: int | None = None) -> None:
+        """Record an event that belongs to no claim; repeated, it is recorded twice."""
+        keys, shard = self._keys, self._keys.shard_of(underlying)
+        self._link.call(
+            RECORD,
+            [keys.events(shard), keys.counters(shard), keys.state(underlying)],
+            [underlying, "" if version is None else str(version), str(EVENTS_KEPT), *fields_of_event(event)],
+        )
 
     def hand_back(self, claim: Claim) -> None:
         """Give an unfinished chain back to the queue at once, without counting an attempt. May be repeated."""
@@ -125,8 +160,10 @@ class RedisWorkQueue:
                 keys.chain(underlying),
                 keys.history(underlying),
                 keys.dead(shard),
+                keys.events(shard),
+                keys.counters(shard),
             ],
-            [token, underlying, self._consumer, str(MAX_ATTEMPTS), str(DEAD_LETTERS_KEPT)],
+            [token, underlying, self._consumer, str(MAX_ATTEMPTS), str(DEAD_LETTERS_KEPT), str(EVENTS_KEPT)],
         )
         said = answer[0].decode()
         if said == "dead_lettered":
@@ -165,7 +202,9 @@ class RedisWorkQueue:
         try:
             check_chain(claim.chain)
         except CorruptPayload as corrupt:
-            self.fail(claim, f"stored chain cannot be read: {corrupt}", outcome="corrupt", timings=None)
+            reason = f"stored chain cannot be read: {corrupt}"
+            events = unfit_events(reason, "corrupt", iso_utc(claim.as_of_ms))
+            self.fail(claim, reason, outcome="corrupt", timings=None, events=events)
             self._link.call(*chain_quarantined(self._keys, claim.underlying, claim.token, str(corrupt), claim.chain))
             return False
         return True
@@ -179,6 +218,7 @@ class RedisWorkQueue:
         reason: str,
         timings: FitTimings | None,
         state: bytes,
+        events: Sequence[Notice],
     ) -> str:
         keys = self._keys
         shard = keys.shard_of(claim.underlying)
@@ -194,6 +234,7 @@ class RedisWorkQueue:
                 keys.counters(shard),
                 keys.histograms(shard),
                 keys.chains(claim.underlying),
+                keys.events(shard),
             ],
             [
                 claim.token,
@@ -214,6 +255,8 @@ class RedisWorkQueue:
                 seal_state(claim.state) if published else b"",
                 str(self._retention.chains),
                 _microseconds(self._retention.age_s),
+                str(EVENTS_KEPT),
+                *[field for event in events for field in fields_of_event(event)],
             ],
         )
         return answer.decode()

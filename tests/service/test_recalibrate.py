@@ -75,7 +75,13 @@ def test_a_damaged_chain_is_no_surface() -> None:
         raise CorruptPayload("CRC-32 differs")
 
     answer = recalibrate(claim_of(recorded_chains("BTC", 4)[0], None), decode_chain=damaged, policy=POLICY)
-    assert answer == Unfit("stored chain cannot be read: CRC-32 differs", "corrupt")
+    assert isinstance(answer, Unfit)
+    assert (answer.reason, answer.outcome, answer.state) == (
+        "stored chain cannot be read: CRC-32 differs",
+        "corrupt",
+        b"",
+    )
+    assert [event.kind for event in answer.events] == ["failed"]
 
 
 def test_a_chain_without_a_smile_is_no_surface() -> None:

@@ -5,8 +5,11 @@ One underlying is an Account; times are the order of events. The lease is not mo
 
 from dataclasses import dataclass, field
 
+from app.service.event import EventKind, Notice
+
 Order = tuple[int, int]
 MAX_ATTEMPTS = 3
+BURIED = "3 workers ended while fitting this chain; it is kept as a dead letter"
 
 
 @dataclass
@@ -25,9 +28,16 @@ class Account:
     surfaces: list[tuple[Order, bytes]] = field(default_factory=list)
     dead: list[Order] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    """Messages, oldest first."""
 
     def count(self, name: str, by: int = 1) -> None:
         self.counters[name] = self.counters.get(name, 0) + by
+
+    def say(self, events: tuple[Notice, ...]) -> None:
+        for event in events:
+            self.count(f"event:{event.kind}")
+            self.events.append(event.message)
 
     @property
     def pending(self) -> int:
@@ -82,7 +92,9 @@ class Ledger:
             account.dirty = False
         return self._take(name)
 
-    def settle(self, name: str, claim: int, verdict: str, document: bytes = b"") -> str:
+    def settle(
+        self, name: str, claim: int, verdict: str, document: bytes = b"", events: tuple[Notice, ...] = ()
+    ) -> str:
         account = self.accounts[name]
         if account.last_settled == claim:
             return account.settled[claim]
@@ -100,6 +112,7 @@ class Ledger:
             result = "failed"
             account.count("failed")
             account.attempts = 0
+            account.say(events)
         else:
             account.count("fitted")
             account.attempts = 0
@@ -107,6 +120,7 @@ class Ledger:
             result = "kept_newer" if newer else "published"
             if not newer:
                 account.surfaces.append((account.running, document))
+                account.say(events)
         account.settled[claim] = result
         account.last_settled = claim
         account.claim = account.running = None
@@ -143,6 +157,7 @@ class Ledger:
             account.dead.append(account.newest)
             account.count("failed")
             account.count("dead_lettered")
+            account.say((Notice(EventKind.DEAD_LETTER, BURIED),))
             account.state, account.attempts, account.claim, account.running = "idle", 0, None, None
             return None
         self.claims += 1

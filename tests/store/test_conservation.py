@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from app.service.event import EventKind, Notice
 from app.service.ports import Claim
 from app.store.connect import connect_dead_letters
 from app.store.keys import Keys
@@ -76,17 +77,22 @@ class WorkProtocol(RuleBasedStateMachine):
         self._claimed(self.thief.claim(1.0 if expected else 0.0), expected)
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), verdict=st.sampled_from(["commit", "commit", "fail", "hand_back"]))
-    def answer(self, data: st.DataObject, verdict: str) -> None:
+    @rule(
+        data=st.data(),
+        verdict=st.sampled_from(["commit", "commit", "fail", "hand_back"]),
+        kinds=st.lists(st.sampled_from(EventKind), max_size=3),
+    )
+    def answer(self, data: st.DataObject, verdict: str, kinds: list[EventKind]) -> None:
         """By the holder, by one that lost its lease, or once more by one that has answered."""
         number = data.draw(st.sampled_from(sorted(self.claims)), "claim")
         claim = self.claims[number]
         document = b'{"claim":%d}' % number
-        expected = self.ledger.settle(claim.underlying, number, verdict, document)
+        events = tuple(Notice(kind, f"{verdict} of claim {number}, event {i}") for i, kind in enumerate(kinds))
+        expected = self.ledger.settle(claim.underlying, number, verdict, document, events)
         if verdict == "commit":
-            assert self.worker.commit(claim, document, outcome="ok", timings=TIMINGS) == expected
+            assert self.worker.commit(claim, document, outcome="ok", timings=TIMINGS, events=events) == expected
         elif verdict == "fail":
-            assert self.worker.fail(claim, "no", outcome="rejected", timings=TIMINGS) == expected
+            assert self.worker.fail(claim, "no", outcome="rejected", timings=TIMINGS, events=events) == expected
         else:
             self.worker.hand_back(claim)
 
@@ -96,6 +102,14 @@ class WorkProtocol(RuleBasedStateMachine):
         letter = data.draw(st.sampled_from(self.letters.kept()), "letter")
         expected = self.ledger.revive(letter.underlying, (letter.as_of_ms, letter.sequence))
         assert self.letters.retry(letter.name) == expected
+
+    @precondition(lambda self: self.ledger.accounts)
+    @rule(data=st.data())
+    def record(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.ledger.accounts)), "underlying")
+        event = Notice(EventKind.PROMOTION, "svi took over", {"rmse_vol": 0.004})
+        self.ledger.accounts[name].say((event,))
+        self.worker.record(name, event)
 
     @rule()
     def forget_the_scripts(self) -> None:
@@ -114,6 +128,7 @@ class WorkProtocol(RuleBasedStateMachine):
             assert counts.pending == account.pending
             assert sum(counts.calibrations.values()) == counts.fitted + counts.failed
             assert sum(counts.outcomes.values()) == counts.received
+            assert counts.events == {kind: account.counters.get(f"event:{kind}", 0) for kind in EventKind}
         assert status.queue_depth == {"0": len(self.ledger.waiting)}
         assert status.dead_letters == sum(len(account.dead) for account in self.ledger.accounts.values())
         tokens = self.server.run("XLEN", KEYS.queue(0))
@@ -130,6 +145,12 @@ class WorkProtocol(RuleBasedStateMachine):
             self.versions[name] = newest
             if account.state == "idle":
                 assert not self.server.run("EXISTS", KEYS.chain(name)), "no chain is kept that nobody waits for"
+
+    @invariant()
+    def events_agree(self) -> None:
+        for name, account in self.ledger.accounts.items():
+            kept = self.store.run(self.store.api.events.page(before=None, limit=1_000, underlyings={name}))
+            assert [event.message for event in reversed(kept)] == account.events
 
     def _running(self) -> list[str]:
         """Underlyings being fitted, in the order of their tokens."""

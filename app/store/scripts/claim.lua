@@ -1,8 +1,9 @@
 -- The consumer that was given the token takes the underlying's newest chain under a new fence.
 
 local queue, state, chain, history, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local events, counters = KEYS[6], KEYS[7]
 local token, underlying, consumer = ARGV[1], ARGV[2], ARGV[3]
-local max_attempts, dead_letters_kept = tonumber(ARGV[4]), ARGV[5]
+local max_attempts, dead_letters_kept, events_kept = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
 local now = fields(state, {'state', 'token', 'dirty', 'attempts', 'fence', 'order', 'as_of', 'sequence', 'received_ms',
   'maintenance'})
@@ -36,8 +37,11 @@ if attempt > max_attempts then
   count(state, 'failed')
   count(state, 'dead_lettered')
   count(state, 'calibration:dead_letter')
-  redis.call('HSET', state, 'state', 'idle', 'attempts', '0', 'failure_as_of', now.as_of,
-    'failure', whole(attempt - 1) .. ' workers ended while fitting this chain; it is kept as a dead letter')
+  local reason = whole(attempt - 1) .. ' workers ended while fitting this chain; it is kept as a dead letter'
+  redis.call('HSET', state, 'state', 'idle', 'attempts', '0', 'failure_as_of', now.as_of, 'failure', reason)
+  local log = {events = events, counters = counters, state = state, kept = events_kept}
+  record(log, underlying, now_us(), '', 'dead_letter', reason, string.format(
+    '{"attempts":%s,"as_of_ms":%s,"sequence":%s}', whole(attempt - 1), now.as_of, now.sequence))
   redis.call('DEL', chain)
   return {'dead_lettered', whole(attempt - 1)}
 end

@@ -48,3 +48,12 @@ local function dequeue(queue, token)
   redis.call('XACK', queue, GROUP, token)
   redis.call('XDEL', queue, token)
 end
+
+-- What happened to an underlying enters the log of its shard. `log` names the keys and how many entries are kept;
+-- `version` is empty for an event without a surface.
+local function record(log, underlying, us, version, kind, message, values)
+  local number = redis.call('HINCRBY', log.counters, 'events', 1)
+  count(log.state, 'event:' .. kind)
+  return redis.call('XADD', log.events, 'MAXLEN', '=', log.kept, '*', 'underlying', underlying, 'number', whole(number),
+    'kind', kind, 'at', ms_of(us), 'version', version, 'message', message, 'values', values)
+end

@@ -1,12 +1,14 @@
 -- The holder of the fence answers: a surface, or a failure. The underlying becomes idle, or waits again if dirty.
 
 local queue, state, chain, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local updates, counters, histograms, chains = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local updates, counters, histograms, chains, events = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local token, underlying, fence, order = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local verdict, outcome, document, reason = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local calibration_us, queue_wait_us, bounds_us = ARGV[9], ARGV[10], ARGV[11]
 local history_kept, updates_kept, maintenance = ARGV[12], ARGV[13], ARGV[14]
 local fitted_chain, fitted_state, chains_kept, history_age_us = ARGV[15], ARGV[16], ARGV[17], tonumber(ARGV[18])
+local log = {events = events, counters = counters, state = state, kept = ARGV[19]}
+local FIRST_EVENT = 20
 
 local now = fields(state, {'state', 'token', 'fence', 'dirty', 'running_order', 'running_as_of', 'running_sequence',
   'running_received_ms', 'version', 'surface_order', 'settled_fence', 'settled_as'})
@@ -60,6 +62,13 @@ local function publish()
   observe('received_to_published', since_received_us)
 end
 
+-- Kind, message and values of each event follow the other arguments.
+local function record_all(of_version)
+  for i = FIRST_EVENT, #ARGV, 3 do
+    record(log, underlying, us, of_version, ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  end
+end
+
 dequeue(queue, token)
 local settled = 'failed'
 if verdict == 'surface' then
@@ -67,6 +76,7 @@ if verdict == 'surface' then
   settled = 'kept_newer'
   if not now.surface_order or order >= now.surface_order then
     publish()
+    record_all(version)
     settled = 'published'
   end
 else
@@ -75,6 +85,7 @@ else
   if maintenance ~= '' then
     redis.call('HSET', state, 'maintenance', maintenance)
   end
+  record_all('')
 end
 count(state, 'calibration:' .. outcome)
 if calibration_us ~= '' then
