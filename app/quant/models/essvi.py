@@ -5,9 +5,9 @@ q = (1 + CALENDAR_MARGIN): since w is homogeneous of degree one in (theta, psi, 
 q times slice i-1 and slice i prove w_i >= q w_{i-1} on the whole line.
 
     calendar    theta_i > q theta_{i-1},  psi_i - q psi_{i-1} > |e_i - q e_{i-1}|,  psi / theta falling
-    butterfly   psi_i > |e_i|,  psi_i + |e_i| < 4,  psi_i (psi_i + |e_i|) < 4 theta_i (Gatheral, Jacquier 2014, thm 4.2)
+    butterfly   psi_i > |e_i|,  psi_i + |e_i| < 4,  psi_i^2 < F(theta_i, rho_i), exact (essvi_butterfly.py)
 
-Sources: Hendriks and Martini 2019; Pasquazzi 2023 for the calendar conditions; Mingone 2022.
+Sources: Hendriks and Martini 2019; Pasquazzi 2023 for the calendar conditions; Martini and Mingone 2022; Mingone 2022.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,10 @@ from typing import Any, Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.models.base import FitOptions, FitStatus, SliceState, SurfaceSolution
+from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState, SurfaceSolution
+from app.quant.models.essvi_butterfly import butterfly_bounds
 from app.quant.models.essvi_curve import EssviCurve, essvi_curve
+from app.quant.models.quote_loss import POINTS, quote_weights
 from app.quant.smile import Smile
 
 CALENDAR_MARGIN: Final = 1e-4
@@ -48,7 +50,10 @@ class Essvi:
     min_quotes = 5
 
     def fit(self, smiles: Sequence[Smile], previous: Sequence[SliceState], options: FitOptions) -> SurfaceSolution:
-        """Fit by noise-weighted least squares in vol; ``previous`` enters as pseudo-quotes at its own vols."""
+        """Fit by least squares in vol, weights 1 / half-spread; ``previous`` enters as pseudo-quotes at its own vols.
+
+        Three parameters miss far quotes by several spreads: weights of 1 / noise^2 would give those up altogether.
+        """
         quotes = _Quotes(smiles, previous, options.prior_strength)
         x = _strictly_feasible_start(smiles)
         x, objective, iterations, converged = _barrier_path(x, quotes)
@@ -66,16 +71,17 @@ class Essvi:
 
 
 class _Quotes:
-    """Targets of all slices in one run of arrays: w at k, and 1 / (noise in w)."""
+    """Targets of all slices in one run of arrays: w at k, and the root of each weight over vol points in w."""
 
     def __init__(self, smiles: Sequence[Smile], previous: Sequence[SliceState], prior_strength: float) -> None:
         known = {state.expiry_ms: state for state in previous}
         k, target, weight, row = [], [], [], []
         for i, smile in enumerate(smiles):
-            slope = 2.0 * smile.mid_vol * smile.t
+            half_spread = 0.5 * POINTS * (smile.ask_vol - smile.bid_vol)
+            emphasis, _, _ = quote_weights(Objective.MIX, half_spread, smile.noise, np.array([0, len(smile)]))
             k.append(smile.k)
             target.append(smile.mid_vol**2 * smile.t)
-            weight.append(1.0 / (slope * smile.noise))
+            weight.append(np.sqrt(emphasis) * POINTS / (2.0 * smile.mid_vol * smile.t))
             row.append(np.full(len(smile), i))
             state = known.get(smile.expiry_ms)
             if state is None or prior_strength <= 0.0:
@@ -86,7 +92,7 @@ class _Quotes:
             share = np.sqrt(prior_strength * len(smile) / nodes.shape[0])
             k.append(nodes)
             target.append(remembered)
-            weight.append(share / (2.0 * np.sqrt(remembered * smile.t) * np.median(smile.noise)))
+            weight.append(share * POINTS / (2.0 * np.sqrt(remembered * smile.t)))
             row.append(np.full(nodes.shape[0], i))
         self.k = np.concatenate(k)
         self.target = np.concatenate(target)
@@ -130,8 +136,14 @@ def constraints(x: FloatArray) -> tuple[FloatArray, FloatArray]:
         wing, d_wing = psi + sign * e, d_psi + sign * d_e
         values += [wing, 4.0 * (1.0 - BUTTERFLY_MARGIN) - wing]
         gradients += [d_wing, -d_wing]
-        values.append(4.0 * (1.0 - BUTTERFLY_MARGIN) * theta - psi * wing)
-        gradients.append(4.0 * (1.0 - BUTTERFLY_MARGIN) * d_theta - wing[:, None] * d_psi - psi[:, None] * d_wing)
+    rho = e / psi
+    for bound, bound_theta, bound_rho in (1.0 - BUTTERFLY_MARGIN) * butterfly_bounds(theta, rho):
+        values.append(bound - psi * psi)
+        gradients.append(
+            bound_theta[:, None] * d_theta
+            - (2.0 * psi + bound_rho * rho / psi)[:, None] * d_psi
+            + (bound_rho / psi)[:, None] * d_e
+        )
     if n > 1:
         q = 1.0 + CALENDAR_MARGIN
         values += [theta[1:] - q * theta[:-1], psi[:-1] * theta[1:] - psi[1:] * theta[:-1]]

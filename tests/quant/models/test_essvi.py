@@ -1,16 +1,24 @@
 """eSSVI: reference slice, feasibility of every fit, derivatives against differences, recovery of a known surface."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.quant.arbitrage import certify
 from app.quant.errors import InvalidParameters
 from app.quant.models.base import FitOptions, FitStatus, SliceState
 from app.quant.models.essvi import Essvi, _Quotes, _strictly_feasible_start, constraints
+from app.quant.models.essvi_butterfly import butterfly_bounds, wing_quotient
 from app.quant.models.essvi_curve import EssviCurve, essvi_curve
 from app.quant.smile import Smile
 
+BOUNDS = json.loads((Path(__file__).parents[2] / "reference" / "essvi_butterfly.json").read_text())
+ROUNDING = 1e-11
+"""What publishing 12 digits may take from a constraint, out of margins of 1e-4."""
 NO_PRIOR = FitOptions(prior_strength=0.0)
 
 
@@ -94,7 +102,7 @@ def test_gradients_agree_with_differences() -> None:
         slope = (quotes.objective(up) - quotes.objective(down)) / (2.0 * h[j])
         assert gradient[j] == pytest.approx(slope, rel=1e-5, abs=1e-6 * np.abs(gradient).max())
         slopes = (constraints(up)[0] - constraints(down)[0]) / (2.0 * h[j])
-        np.testing.assert_allclose(jacobian[:, j], slopes, atol=1e-8)
+        np.testing.assert_allclose(jacobian[:, j], slopes, rtol=1e-6, atol=1e-8)
 
 
 @settings(max_examples=40, deadline=None)
@@ -115,7 +123,48 @@ def test_every_fit_is_feasible_and_finite(seed: int, n: int, level: float, noise
     solution = Essvi().fit(smiles, (), NO_PRIOR)
     x = np.array([[c.theta, c.psi, c.rho * c.psi] for c in solution.curves]).ravel()  # type: ignore[attr-defined]
     assert np.isfinite(x).all()
-    assert constraints(x)[0].min() > 0.0
+    assert constraints(x)[0].min() > -ROUNDING
+
+
+@pytest.mark.parametrize(("theta", "rho", "bound"), BOUNDS["bounds"])
+def test_butterfly_bound_of_record(theta: float, rho: float, bound: float) -> None:
+    assert butterfly_bounds(np.array([theta]), np.array([rho]))[:, 0].min() == pytest.approx(bound, rel=2e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(theta=st.floats(1e-6, 4.0), rho=st.floats(-0.97, 0.97), share=st.sampled_from([0.999, 1.001]))
+def test_butterfly_bound_is_exact(theta: float, rho: float, share: float) -> None:
+    """The certificate, which knows nothing of the bound, proves a slice just below it and refutes one just above."""
+    bound = min(butterfly_bounds(np.array([theta]), np.array([rho]))[:, 0].min(), (4.0 / (1.0 + abs(rho))) ** 2)
+    curve = EssviCurve(theta, rho, np.sqrt(share * bound))
+    certificate = certify((SliceState(expiry_ms=1, t=1.0, curve=curve),))
+    assert certificate.arbitrage_free == (share < 1.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(theta=st.floats(1e-6, 1.0), rho=st.floats(-0.9, 0.9))
+def test_butterfly_bound_agrees_with_a_dense_scan_and_with_differences(theta: float, rho: float) -> None:
+    start = 0.5 * np.log((1.0 - rho) / (1.0 + rho))
+    scan = min(wing_quotient(z, theta, rho)[0] for z in np.exp(start + np.linspace(0.0, 12.0, 4001)))
+    bound = butterfly_bounds(np.array([theta]), np.array([rho]))[0, :, 0]
+    assert bound[0] == pytest.approx(scan, rel=1e-4)
+    assert bound[0] <= scan * (1.0 + 1e-12)
+    for derivative, d_theta, d_rho in ((bound[1], 1e-4 * theta, 0.0), (bound[2], 0.0, 1e-5)):
+        up, down = (
+            butterfly_bounds(np.array([theta + sign * d_theta]), np.array([rho + sign * d_rho]))[0, 0, 0]
+            for sign in (1.0, -1.0)
+        )
+        assert derivative == pytest.approx((up - down) / (2.0 * (d_theta + d_rho)), rel=1e-3, abs=1e-5 * bound[0])
+
+
+def test_a_short_smile_steeper_than_the_sufficient_condition_allows_is_recovered() -> None:
+    """psi^2 (1 + |rho|) is above 4 theta: outside of the sufficient condition, inside of the exact one."""
+    steep = [(0.004, EssviCurve(0.0009, -0.15, 0.09)), (0.02, EssviCurve(0.0045, -0.2, 0.2))]
+    assert all(c.psi * c.psi * (1.0 + abs(c.rho)) > 4.0 * c.theta for _, c in steep)
+    solution = Essvi().fit(smiles_of(steep), (), NO_PRIOR)
+    for (_, truth), found in zip(steep, solution.curves, strict=True):
+        for name, value in truth.parameters().items():
+            assert found.parameters()[name] == pytest.approx(value, rel=5e-3)
 
 
 def test_previous_surface_pulls() -> None:
