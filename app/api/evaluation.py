@@ -1,7 +1,7 @@
 """POST /v1/surfaces/{underlying}/evaluate: columns of points in, columns of vols, prices and greeks out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -20,8 +20,9 @@ from app.api.surfaces import newest_surface
 from app.quant.smile_dynamics import STICKY_MONEYNESS, STICKY_STRIKE
 from app.quant.year_fraction import MS_PER_DAY
 from app.service.access_key import Scope
-from app.service.evaluate import MAX_POINTS, Points, evaluate
+from app.service.evaluate import evaluate
 from app.service.iso_time import ms_of
+from app.service.points import MAX_POINTS, Points
 
 T = TypeVar("T")
 
@@ -150,11 +151,15 @@ def points_of(body: bytes) -> Points:
 
 def check_horizon(points: Points, as_of_ms: int) -> None:
     """Raise InvalidRequest for a point more than HORIZON_DAYS after ``as_of_ms``."""
-    for row, (expiry_ms, tenor_days) in enumerate(zip(points.expiry_ms, points.tenor_days, strict=True)):
-        if tenor_days is not None and tenor_days > HORIZON_DAYS:
-            raise InvalidRequest(f"{tenor_days} days: at most {HORIZON_DAYS:g} are answered", f"/tenor_days/{row}")
-        if expiry_ms is not None and expiry_ms - as_of_ms > HORIZON_DAYS * MS_PER_DAY:
-            raise InvalidRequest(f"expiry is more than {HORIZON_DAYS:g} days after the surface", f"/expiry/{row}")
+    latest_ms = as_of_ms + HORIZON_DAYS * MS_PER_DAY
+    for row, tenor_days in _beyond(points.tenor_days, HORIZON_DAYS):
+        raise InvalidRequest(f"{tenor_days} days: at most {HORIZON_DAYS:g} are answered", f"/tenor_days/{row}")
+    for row, _ in _beyond(points.expiry_ms, latest_ms):
+        raise InvalidRequest(f"expiry is more than {HORIZON_DAYS:g} days after the surface", f"/expiry/{row}")
+
+
+def _beyond(values: Sequence[float | None], limit: float) -> Iterator[tuple[int, float]]:
+    return ((row, value) for row, value in enumerate(values) if value is not None and value > limit)
 
 
 def _pointer(message: str) -> str:

@@ -1,13 +1,11 @@
 """Answer a query from a published surface: points in columns, vols, prices and greeks out in columns."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from app.quant.arrays import BoolArray, FloatArray, frozen
+from app.quant.arrays import BoolArray, FloatArray, IntArray, frozen
 from app.quant.black import black_greeks, black_price
 from app.quant.errors import InvalidQuery
 from app.quant.interpolation import Position
@@ -17,40 +15,11 @@ from app.quant.rate_curve import RateCurve
 from app.quant.smile_dynamics import greeks_with_smile, smile_derivatives
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.vol_band import VolBand
-from app.quant.year_fraction import year_fraction
 from app.service.document import BandDocument, SurfaceDocument
 from app.service.iso_time import ms_of
+from app.service.points import Places, Points, maturities, places
 
-MAX_POINTS: Final = 10_000
-"""Points of one query: a full chain of the largest listed underlying fits twice."""
-
-MAX_LOG_MONEYNESS: Final = 20.0
-"""ln(strike/forward) beyond which a strike is a typing error: 5e8 times the forward."""
-
-AT_THE_MONEY: Final = "ATM"
 GREEKS: Final = ("delta", "delta_net", "gamma", "vega", "theta", "vanna", "volga")
-
-
-@dataclass(frozen=True, slots=True)
-class Points:
-    """Columns of one length; each point names one of expiry_ms or tenor_days and one of strike, delta, log_moneyness.
-
-    ``delta`` is signed (puts negative) or a name such as 25P, 10C, ATM; a call delta is the forward delta. Where
-    ``is_call`` is None the option is the one out of the money, or the one its delta names.
-    """
-
-    expiry_ms: Sequence[int | None]
-    tenor_days: Sequence[float | None]
-    strike: Sequence[float | None]
-    delta: Sequence[str | float | None]
-    log_moneyness: Sequence[float | None]
-    is_call: Sequence[bool | None]
-    greeks: bool
-    stickiness: float | None = None
-    """The skew stickiness ratio of smile_dynamics.py; None asks for the greeks of the point."""
-
-    def __len__(self) -> int:
-        return len(self.is_call)
 
 
 def surface_of(document: SurfaceDocument) -> VolSurface:
@@ -91,10 +60,9 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
     of black.py at the smile's vol, with ``stickiness`` those of smile_dynamics.py. Raises InvalidQuery, with a pointer,
     for points that name too little or too much.
     """
-    t = _maturities(surface, points)
-    strike, delta, is_call = _places(points)
-    moneyness = _column(points.log_moneyness)
-    moneyness[[d == AT_THE_MONEY for d in points.delta]] = 0.0
+    t = maturities(points, surface.as_of_ms)
+    where = places(points)
+    strike, is_call = where.strike, where.is_call
     forward, discount, vol, half_width, slope, curvature = (np.full(len(points), np.nan) for _ in range(6))
     status = np.full(len(points), "ok", dtype=object)
     for maturity in np.unique(t):
@@ -104,7 +72,7 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
             continue
         forward[rows] = surface.forward(maturity)
         discount[rows] = surface.discount_factor(maturity)
-        strike[rows] = _strikes(surface, maturity, strike[rows], moneyness[rows], delta[rows], is_call[rows])
+        strike[rows] = _strikes(surface, maturity, where, rows)
         status[rows[np.isnan(strike[rows])]] = "no_such_delta"
         rows = rows[np.isfinite(strike[rows])]
         k = np.log(strike[rows] / forward[rows])
@@ -129,26 +97,20 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
             smile = forward[known], slope[known], curvature[known]
             greeks = greeks_with_smile(greeks, *smile, stickiness=points.stickiness)
         columns |= {name: _spread(known, getattr(greeks, name)) for name in GREEKS}
-    answered = {name: [None if math.isnan(v) else v for v in values.tolist()] for name, values in columns.items()}
-    return {**answered, "status": status.tolist()}
+    return {**{name: _with_nulls(values) for name, values in columns.items()}, "status": status.tolist()}
 
 
 def _band(published: BandDocument) -> VolBand:
     return VolBand(tuple(published.log_moneyness), tuple(published.sd), tuple(published.half_width))
 
 
-def _strikes(
-    surface: VolSurface,
-    t: float,
-    strike: FloatArray,
-    moneyness: FloatArray,
-    delta: FloatArray,
-    is_call: FloatArray,
-) -> FloatArray:
-    found = np.where(np.isfinite(moneyness), surface.forward(t) * np.exp(moneyness), strike)
-    by_delta = np.isfinite(delta)
+def _strikes(surface: VolSurface, t: float, where: Places, rows: IntArray) -> FloatArray:
+    k, delta = where.log_moneyness[rows], where.delta[rows]
+    found = np.where(np.isnan(k), where.strike[rows], surface.forward(t) * np.exp(k))
+    by_delta = ~np.isnan(delta)
     if by_delta.any():
-        found[by_delta] = surface.strikes_at_delta(delta[by_delta], t, (is_call[by_delta] > 0.0).tolist())
+        is_call = where.is_call[rows][by_delta] > 0.0
+        found[by_delta] = surface.strikes_at_delta(delta[by_delta], t, is_call.tolist())
     return found
 
 
@@ -158,54 +120,8 @@ def _spread(known: BoolArray, values: FloatArray) -> FloatArray:
     return column
 
 
-def _maturities(surface: VolSurface, points: Points) -> FloatArray:
-    if len(points) > MAX_POINTS:
-        raise InvalidQuery(f"{len(points)} points: at most {MAX_POINTS} in one query")
-    t = np.empty(len(points))
-    for i, (expiry_ms, tenor_days) in enumerate(zip(points.expiry_ms, points.tenor_days, strict=True)):
-        if (expiry_ms is None) == (tenor_days is None):
-            raise InvalidQuery("a point names exactly one of expiry and tenor_days", f"/expiry/{i}")
-        if tenor_days is not None:
-            if not 0.0 < tenor_days < math.inf:
-                raise InvalidQuery(f"tenor_days must be positive and finite, got {tenor_days}", f"/tenor_days/{i}")
-            t[i] = tenor_days / 365.0
-        elif expiry_ms is not None:
-            t[i] = year_fraction(surface.as_of_ms, expiry_ms)
-    return t
-
-
-def _places(points: Points) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return strikes, signed deltas (both NaN where not asked by) and sides (1 call, 0 put, NaN: out of the money)."""
-    strike = _column(points.strike)
-    delta = np.full(len(points), np.nan)
-    is_call = np.array([math.nan if side is None else float(side) for side in points.is_call])
-    for i, (k, asked) in enumerate(zip(points.log_moneyness, points.delta, strict=True)):
-        if (points.strike[i] is not None) + (k is not None) + (asked is not None) != 1:
-            raise InvalidQuery("a point names exactly one of strike, delta and log_moneyness", f"/strike/{i}")
-        if strike[i] <= 0.0 or math.isinf(strike[i]):
-            raise InvalidQuery(f"strike must be positive and finite, got {strike[i]}", f"/strike/{i}")
-        if k is not None and abs(k) > MAX_LOG_MONEYNESS:
-            raise InvalidQuery(f"log_moneyness must lie within +-{MAX_LOG_MONEYNESS}, got {k}", f"/log_moneyness/{i}")
-        if asked is None or asked == AT_THE_MONEY:
-            continue
-        delta[i] = _signed_delta(asked, i)
-        side = float(delta[i] > 0.0)
-        if not math.isnan(is_call[i]) and is_call[i] != side:
-            raise InvalidQuery(f"delta {asked} and type contradict each other", f"/type/{i}")
-        is_call[i] = side
-    return strike, delta, is_call
-
-
-def _signed_delta(delta: str | float, i: int) -> float:
-    if isinstance(delta, str):
-        number, side = delta[:-1], delta[-1:]
-        if side not in ("C", "P") or not number.replace(".", "", 1).isdigit():
-            raise InvalidQuery(f"delta {delta!r} is not a name such as 25P, 10C or ATM", f"/delta/{i}")
-        delta = float(number) / 100.0 * (1.0 if side == "C" else -1.0)
-    if not 0.0 < abs(delta) < 1.0:
-        raise InvalidQuery(f"delta must lie in (-1, 0) or (0, 1), got {delta}", f"/delta/{i}")
-    return float(delta)
-
-
-def _column(values: Sequence[float | None]) -> FloatArray:
-    return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+def _with_nulls(values: FloatArray) -> list[float | None]:
+    listed: list[float | None] = values.tolist()
+    for i in np.flatnonzero(np.isnan(values)):
+        listed[i] = None
+    return listed

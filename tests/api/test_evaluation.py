@@ -14,7 +14,8 @@ from app.api.services import ApiServices
 from app.quant.calibration import calibrate_surface
 from app.quant.warm_up import known_chain
 from app.service.document import SurfaceDocument, encode_document
-from app.service.evaluate import GREEKS, MAX_POINTS, Points, evaluate, surface_of
+from app.service.evaluate import GREEKS, evaluate, surface_of
+from app.service.points import MAX_POINTS, Points
 from app.service.publish import document_of
 from tests.api.conftest import client_of
 from tests.api.documents import published

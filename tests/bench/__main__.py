@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import engine, footprint, post_to_frame, scaling, throughput
+from tests.bench import engine, fan_out, footprint, post_to_frame, request_times, scaling, throughput
 from tests.bench.figure import Figure, print_table, write_json
 from tests.running_service import running_service
 
@@ -15,7 +15,9 @@ def all_figures(data_dir: Path) -> Iterator[Figure]:
     yield from engine.figures()
     with running_service(data_dir, SMILEKEEPER_WORKERS="1") as service:
         yield from post_to_frame.figures(service)
+        yield from request_times.figures(service)
         yield from throughput.figures(service)
+        yield from fan_out.figures(service)
         yield from footprint.figures(service)
         service.stop()
     with running_service(data_dir, SMILEKEEPER_WORKERS="1") as service:

@@ -16,7 +16,8 @@ from app.quant.surface import VolSurface
 from app.quant.vol_band import VolBand
 from app.quant.warm_up import known_chain
 from app.service.document import decode_document, encode_document
-from app.service.evaluate import MAX_POINTS, Points, evaluate, nodes_of, surface_of
+from app.service.evaluate import evaluate, nodes_of, surface_of
+from app.service.points import MAX_POINTS, Points
 from app.service.publish import document_of
 
 

@@ -8,7 +8,8 @@ from app.quant.calibration import calibrate_surface
 from app.quant.smile_dynamics import STICKY_MONEYNESS, STICKY_STRIKE
 from app.quant.surface import VolSurface
 from app.quant.warm_up import known_chain
-from app.service.evaluate import GREEKS, Points, evaluate
+from app.service.evaluate import GREEKS, evaluate
+from app.service.points import Points
 
 BUMP = 1e-4
 STRIKES = [80.0, 95.0, 100.0, 108.0, 125.0]

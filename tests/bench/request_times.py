@@ -1,0 +1,77 @@
+"""What one request costs its caller: chains in three forms, queries of three sizes, the surface itself."""
+
+import http.client
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from itertools import repeat
+
+import msgspec
+
+from app.venues.native_columns import COLUMNS_MEDIA_TYPE
+from tests.bench.figure import Figure, percentiles
+from tests.bench.market import native_columns, native_rows, next_chain
+from tests.running_service import JSON, RunningService
+
+ROUNDS = 300
+WARM_UP_ROUNDS = 20
+POINTS = {1: ROUNDS, 100: ROUNDS, 10_000: ROUNDS // 10}
+"""Points of a query and how often it is asked."""
+CHAIN_EVERY_S = 0.05
+"""Pause between posted chains, so that the fit of the one before is over: it would share the caches of the request."""
+
+
+def figures(service: RunningService) -> Iterator[Figure]:
+    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=30.0)) as connection:
+        caller = _Caller(connection)
+        caller.seconds("POST", "/v1/chains/deribit?wait_ms=10000", next_chain(), JSON)
+        for form, venue, chain, headers in (
+            ("Deribit's rows", "deribit", next_chain, JSON),
+            ("native rows", "native", native_rows, JSON),
+            ("native columns", "native", native_columns, {"Content-Type": COLUMNS_MEDIA_TYPE}),
+        ):
+            seconds = list(caller.posted(f"/v1/chains/{venue}", chain, headers))
+            yield from percentiles(f"POST of 868 quotes, {form}", seconds[WARM_UP_ROUNDS:])
+        yield from _times("GET a surface", caller.asked("GET", "/v1/surfaces/BTC", b"", ROUNDS))
+        for points, rounds in POINTS.items():
+            asked = caller.asked("POST", "/v1/surfaces/BTC/evaluate", _query(points), rounds)
+            yield from _times(f"evaluate {points:,} points with greeks", asked)
+
+
+class _Caller:
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection = connection
+
+    def posted(self, path: str, chain: Callable[[], bytes], headers: Mapping[str, str]) -> Iterator[float]:
+        """Post one chain after the other; the time they take to write is not the service's."""
+        for _ in range(WARM_UP_ROUNDS + ROUNDS):
+            body = chain()
+            time.sleep(CHAIN_EVERY_S)
+            yield self.seconds("POST", path, body, headers)
+
+    def asked(self, method: str, path: str, body: bytes, rounds: int) -> Iterator[float]:
+        for _ in repeat(None, WARM_UP_ROUNDS + rounds):
+            yield self.seconds(method, path, body, JSON)
+
+    def seconds(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> float:
+        """Return how long the answer took, whole."""
+        started = time.perf_counter()
+        self._connection.request(method, path, body, dict(headers))
+        answer = self._connection.getresponse()
+        said = answer.read()
+        elapsed_s = time.perf_counter() - started
+        if answer.status >= http.client.BAD_REQUEST:
+            raise AssertionError(f"{method} {path} answered {answer.status}: {said[:300]!r}")
+        return elapsed_s
+
+
+def _times(name: str, asked: Iterator[float]) -> Iterator[Figure]:
+    seconds = list(asked)[WARM_UP_ROUNDS:]
+    yield from percentiles(name, seconds)
+    yield Figure(f"{name}, one client", len(seconds) / sum(seconds), "1/s")
+
+
+def _query(points: int) -> bytes:
+    tenors = [(7.0, 30.0, 90.0, 180.0)[i % 4] for i in range(points)]
+    moneyness = [-0.3 + 0.6 * i / max(points - 1, 1) for i in range(points)]
+    return msgspec.json.encode({"tenor_days": tenors, "log_moneyness": moneyness, "greeks": True})
