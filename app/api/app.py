@@ -20,11 +20,13 @@ from app.api.openapi import DESCRIPTION, openapi_document
 from app.api.operations import Live, Ready, operations_router
 from app.api.page import page_router
 from app.api.problem import install_handlers
+from app.api.quotes import quotes_router
 from app.api.services import ApiServices
 from app.api.stream import stream_router
 from app.api.surfaces import SurfaceHistory, SurfaceList, surfaces_router
 from app.metrics import ServiceMetrics
 from app.service.document import SurfaceMessage
+from app.service.quotes_document import SurfaceQuotes
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ STRUCTS: Final = (
     SurfaceHistory,
     SurfaceList,
     SurfaceMessage,
+    SurfaceQuotes,
 )
 """What is sent and taken, besides the venues' own bodies."""
 
@@ -77,6 +80,7 @@ def create_app(services: ApiServices) -> FastAPI:
         surfaces_router(context),
         evaluation_router(context),
         kept_chains_router(context),
+        quotes_router(context),
         stream_router(context),
         page_router(),
         operations_router(context, app),

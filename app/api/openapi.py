@@ -46,6 +46,31 @@ EVALUATE_EXAMPLE: Final = {
     "greeks": True,
 }
 
+QUOTES_EXAMPLE: Final = {
+    "underlying": "BTC",
+    "version": "1785607084512345",
+    "as_of": "2023-04-12T11:12:01.038Z",
+    "slices": [
+        {
+            "expiry": "2023-05-26T08:00:00.000Z",
+            "forward": 30172.99,
+            "strike": [12000.0, 29000.0, 30000.0, 31000.0],
+            "type": ["P", "P", "P", "C"],
+            "log_moneyness": [-0.921909, -0.039553, -0.005652, 0.027138],
+            "bid_vol": [None, 0.559986, 0.561272, 0.567962],
+            "ask_vol": [1.170468, 0.571330, 0.575850, 0.578816],
+            "mid_vol": [None, 0.565658, 0.568561, 0.573389],
+            "model_vol": [1.049278, 0.566413, 0.568560, 0.573097],
+            "used": [False, True, True, True],
+            "dropped": [
+                {"strike": 12000.0, "type": "P", "reason": "one_sided"},
+                {"strike": 12000.0, "type": "C", "reason": "no_quote"},
+            ],
+        }
+    ],
+}
+"""Some strikes of one expiry of the recorded market, rounded."""
+
 
 def reference(struct: str) -> dict[str, Any]:
     """Return a reference to a schema of the document."""
@@ -61,12 +86,18 @@ def operation(
     description: str = "",
     request_body: Mapping[str, Any] | None = None,
     media_type: str = "application/json",
+    example: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the arguments of a route: ``answers`` maps a status to its sentence and the struct that is sent."""
+    """Return the arguments of a route: ``answers`` maps a status to its sentence and the struct that is sent.
+
+    ``example`` is one of the first answer.
+    """
     responses: dict[int | str, dict[str, Any]] = {}
     for status, (sentence, struct) in answers.items():
         content = {media_type: {"schema": reference(struct) if struct else {"type": "string"}}}
         responses[status] = {"description": sentence} | ({"content": content} if status != 304 else {})
+    if example is not None:
+        responses[min(answers)]["content"][media_type]["example"] = example
     for status in (*errors, 500):
         responses[status] = {"description": _ERRORS[status], "content": {MEDIA_TYPE: {"schema": reference("Problem")}}}
         if status in (409, 429, 503):
@@ -127,6 +158,18 @@ CHAIN: Final = operation(
     "Get the chain that a surface was fitted to",
     {200: ("In the native format; its ETag is the version of the surface.", "NativeChain")},
     (*_READ, 404, 422),
+)
+QUOTES: Final = operation(
+    "getQuotes",
+    "Get the quotes a surface was fitted to, as vols beside the model's",
+    {
+        200: ("Columns for each expiry; its ETag is the version.", "SurfaceQuotes"),
+        304: ("Still the same version.", None),
+    },
+    (*_READ, 404, 422),
+    description="Of the newest surface, of the one that stood at a time, or of a version. 404 once its chain is no"
+    " longer kept.",
+    example=QUOTES_EXAMPLE,
 )
 EVALUATE: Final = operation(
     "evaluateSurface",

@@ -80,9 +80,9 @@ def surfaces_router(context: ApiContext) -> APIRouter:
         if at is None:
             published = (await newest_surface(context, underlying)).published
         else:
-            published = await _surface_at(context, underlying, at)
+            published = await surface_at(context, underlying, at)
         headers = {"ETag": f'"{published.version}"', "Cache-Control": REVALIDATE}
-        if _has(request.headers.get("if-none-match", ""), headers["ETag"]):
+        if names_etag(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         return await negotiated(request, context, surface_message(published, context.freshness()), headers)
 
@@ -128,7 +128,8 @@ async def _all(context: ApiContext) -> Sequence[LiveSurface]:
     return [live(published) for published in found if published]
 
 
-async def _surface_at(context: ApiContext, underlying: str, at: str) -> PublishedSurface:
+async def surface_at(context: ApiContext, underlying: str, at: str) -> PublishedSurface:
+    """Return the surface that stood at a time. Raises InvalidRequest and NoSuchResource."""
     at_ms = instant_ms(at)
     known = context.hub.newest(underlying)
     if known and known.published.as_of_ms <= at_ms:
@@ -156,7 +157,7 @@ async def _no_surface(context: ApiContext, underlying: str) -> NoSuchResource:
     return NoSuchResource(f"there is no surface of {underlying!r}" + (f"; {failure}" if failure else ""))
 
 
-def _has(if_none_match: str, etag: str) -> bool:
+def names_etag(if_none_match: str, etag: str) -> bool:
     """Return True where the header names ``etag``, compared weakly (RFC 9110, 13.1.2)."""
     asked = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
     return etag in asked or asked == ["*"]

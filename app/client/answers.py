@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from app.service.document import SurfaceMessage
+from app.service.quotes_document import SurfaceQuotes
 
 Column = list[float | None]
 
@@ -106,6 +107,7 @@ class SurfaceLines(msgspec.Struct, frozen=True):
 
 read_surface: Final = msgspec.json.Decoder(SurfaceMessage).decode
 read_outcome: Final = msgspec.json.Decoder(ChainOutcome).decode
+read_quotes: Final = msgspec.json.Decoder(SurfaceQuotes).decode
 read_page: Final = msgspec.json.Decoder(HistoryPage).decode
 read_lines: Final = msgspec.json.Decoder(SurfaceLines).decode
 read_evaluation: Final = msgspec.json.Decoder(Evaluation).decode

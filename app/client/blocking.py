@@ -14,6 +14,7 @@ from app.client.answers import ChainOutcome, Evaluation, Heard, SurfaceLine, err
 from app.client.calls import TRY_AGAIN, Call, Places, pause_s
 from app.client.stream_state import StreamState, refuse_if_not_let_in
 from app.service.document import SurfaceMessage
+from app.service.quotes_document import SurfaceQuotes
 
 T = TypeVar("T")
 
@@ -74,6 +75,10 @@ class Client:
     def chain(self, underlying: str, as_of: str) -> dict[str, Any]:
         """Return the chain as of exactly this time that a kept surface was fitted to, in the native format."""
         return self._do(calls.get_chain(underlying, as_of))
+
+    def quotes(self, underlying: str, *, at: str | None = None, version: str | None = None) -> SurfaceQuotes:
+        """Return what the newest surface, or the one ``at`` a time or of a version, was fitted to, as vols."""
+        return self._do(calls.get_quotes(underlying, at, version))
 
     def evaluate(
         self,

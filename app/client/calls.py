@@ -18,9 +18,11 @@ from app.client.answers import (
     read_lines,
     read_outcome,
     read_page,
+    read_quotes,
     read_surface,
 )
 from app.service.document import SurfaceMessage
+from app.service.quotes_document import SurfaceQuotes
 
 T = TypeVar("T")
 
@@ -71,6 +73,13 @@ def get_chain(underlying: str, as_of: str) -> Call[dict[str, Any]]:
     """Return the call that reads the chain a surface was fitted to."""
     path = f"/v1/surfaces/{_part(underlying)}/chains/{_part(as_of)}"
     return Call("GET", path, msgspec.json.Decoder(dict[str, Any]).decode)
+
+
+def get_quotes(underlying: str, at: str | None, version: str | None) -> Call[SurfaceQuotes]:
+    """Return the call that reads the quotes a surface was fitted to."""
+    asked = {"at": at, "version": version}
+    params = {name: value for name, value in asked.items() if value is not None}
+    return Call("GET", f"/v1/surfaces/{_part(underlying)}/quotes", read_quotes, params)
 
 
 def evaluate(underlying: str, **query: Any) -> Call[Evaluation]:

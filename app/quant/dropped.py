@@ -48,6 +48,11 @@ class Verdicts:
         """Drop the quotes with these indices."""
         self.code[rows] = np.where(self.code[rows] == 0, _CODE[reason], self.code[rows])
 
+    def reason(self, row: int) -> str | None:
+        """Return why the quote was dropped; None where it was not."""
+        code = int(self.code[row])
+        return _NAMES[code - 1] if code else None
+
     def counts(self, expiry: IntArray, expiries: int) -> list[dict[str, int]]:
         """Return for each expiry how many quotes each reason took."""
         width = len(_NAMES) + 1

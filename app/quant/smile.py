@@ -12,7 +12,7 @@ from app.quant.arrays import BoolArray, FloatArray, IntArray, frozen
 from app.quant.chain import OptionChain, Premium
 from app.quant.dropped import Dropped, Verdicts
 from app.quant.forward import ChainForwards, table_forwards
-from app.quant.implied_vol import IvStatus, implied_vol
+from app.quant.implied_vol import ImpliedVols, IvStatus, implied_vol
 from app.quant.quote_noise import depth_multiplier, quote_noise, tick_size
 from app.quant.quote_table import CLOCK_TOLERANCE_MS, QuoteTable, quote_table
 from app.quant.rate_curve import RateCurve, rate_curve
@@ -84,6 +84,22 @@ class ChainSmiles:
     rate_curve: RateCurve | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadQuotes:
+    """Every quote of a chain with its verdict.
+
+    ``used`` are the rows of ``table`` that can be fitted to; the vols and ``noise`` have one entry for each of them.
+    """
+
+    table: QuoteTable
+    forwards: ChainForwards
+    verdicts: Verdicts
+    used: IntArray
+    bid_vol: FloatArray
+    ask_vol: FloatArray
+    noise: FloatArray
+
+
 _INVERSION: Final = {
     IvStatus.BELOW_INTRINSIC: Dropped.BELOW_INTRINSIC,
     IvStatus.NO_TIME_VALUE: Dropped.NO_TIME_VALUE,
@@ -101,14 +117,12 @@ def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
     no bid. A locked book (bid = ask) counts as crossed: an exchange would have matched it, so one side is old. An
     expiry with fewer than ``min_quotes`` usable quotes is excluded.
     """
-    table = quote_table(chain)
-    forwards = table_forwards(chain, table)
-    verdicts = Verdicts(len(table))
-    _screen(table, forwards, verdicts)
-    used, bid_vol, ask_vol, noise = _invert(chain, table, forwards, verdicts)
+    quotes_read = read_quotes(chain)
+    table, forwards, verdicts, used = quotes_read.table, quotes_read.forwards, quotes_read.verdicts, quotes_read.used
     strike, is_call = frozen(table.strike[used]), frozen(table.is_call[used], np.bool_)
     k = frozen(np.log(strike / forwards.row_value[used]))
-    bid_vol, ask_vol, noise = frozen(bid_vol), frozen(ask_vol), frozen(noise)
+    bid_vol, ask_vol = frozen(quotes_read.bid_vol), frozen(quotes_read.ask_vol)
+    noise = frozen(quotes_read.noise)
     mid_vol = frozen(0.5 * (bid_vol + ask_vol))
     bounds = np.searchsorted(table.expiry[used], np.arange(len(chain.expiries) + 1))
     left_out = np.isnan(forwards.value) | (np.diff(bounds) < min_quotes)
@@ -145,6 +159,15 @@ def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
     return ChainSmiles(tuple(smiles), tuple(excluded), rate_curve(*pillars) if known.any() else None)
 
 
+def read_quotes(chain: OptionChain) -> ReadQuotes:
+    """Find the forwards of ``chain``, and of each quote its vols or the reason why it is not used."""
+    table = quote_table(chain)
+    forwards = table_forwards(chain, table)
+    verdicts = Verdicts(len(table))
+    _screen(table, forwards, verdicts)
+    return ReadQuotes(table, forwards, verdicts, *_invert(chain, table, forwards, verdicts))
+
+
 def _exclusion(t: float, no_forward: bool, count: int, min_quotes: int) -> tuple[ExpiryStatus, str]:
     if t <= 0.0:
         return ExpiryStatus.EXPIRED, f"expired {days(abs(t)):.4g} days before the chain was taken"
@@ -177,37 +200,51 @@ def _screen(table: QuoteTable, forwards: ChainForwards, verdicts: Verdicts) -> N
             verdicts.drop_rows(wider, Dropped.IN_THE_MONEY)
 
 
+def side_vols(
+    chain: OptionChain, table: QuoteTable, forwards: ChainForwards, rows: IntArray
+) -> tuple[ImpliedVols, ImpliedVols]:
+    """Return the implied vols of the bids and of the asks of ``rows``, each at its own forward and time."""
+    unit, t = _unit(chain, table, forwards, rows), _time_left(table, rows)
+    forward, strike, is_call = forwards.row_value[rows], table.strike[rows], table.is_call[rows]
+    bids = implied_vol(table.bid[rows] * unit, forward, strike, t, is_call)
+    return bids, implied_vol(table.ask[rows] * unit, forward, strike, t, is_call)
+
+
+def _unit(chain: OptionChain, table: QuoteTable, forwards: ChainForwards, rows: IntArray) -> FloatArray:
+    """Return what one unit of premium is in undiscounted quote currency."""
+    if chain.premium is Premium.COIN:
+        return forwards.row_value[rows]
+    unit: FloatArray = 1.0 / forwards.discount_factor[table.expiry[rows]]
+    return unit
+
+
+def _time_left(table: QuoteTable, rows: IntArray) -> FloatArray:
+    """Return years to expiry when each quote was seen: its vol belongs to the time it had left then."""
+    return table.t[table.expiry[rows]] + table.age_ms[rows] / MS_PER_YEAR
+
+
 def _invert(
     chain: OptionChain, table: QuoteTable, forwards: ChainForwards, verdicts: Verdicts
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
     """Return (rows used, bid vol, ask vol, noise); quotes whose vols cannot be told get their reason."""
     rows = np.flatnonzero((verdicts.code == 0) & np.isfinite(forwards.value)[table.expiry])
-    expiry, strike, is_call, forward = (
-        table.expiry[rows],
-        table.strike[rows],
-        table.is_call[rows],
-        forwards.row_value[rows],
-    )
-    unit = forward if chain.premium is Premium.COIN else 1.0 / forwards.discount_factor[expiry]
-    # A quote's vol belongs to the time it had left when it was seen.
-    t = table.t[expiry] + table.age_ms[rows] / MS_PER_YEAR
-    bids = implied_vol(table.bid[rows] * unit, forward, strike, t, is_call)
-    asks = implied_vol(table.ask[rows] * unit, forward, strike, t, is_call)
+    bids, asks = side_vols(chain, table, forwards, rows)
     for status in (bids.status, asks.status):
         for failure in np.unique(status[status != IvStatus.OK]).tolist():
             verdicts.drop_rows(rows[status == failure], _INVERSION[IvStatus(failure)])
     verdicts.drop_rows(rows[~(bids.vol < asks.vol)], Dropped.NOT_RECOVERABLE)
     good = verdicts.code[rows] == 0
     used, bid_vol, ask_vol = rows[good], bids.vol[good], asks.vol[good]
+    forward = forwards.row_value[used]
     noise = quote_noise(
-        forward=forward[good],
+        forward=forward,
         forward_sd=forwards.row_sd[used],
-        strike=strike[good],
-        t=t[good],
-        is_call=is_call[good],
+        strike=table.strike[used],
+        t=_time_left(table, used),
+        is_call=table.is_call[used],
         bid_vol=bid_vol,
         ask_vol=ask_vol,
-        tick=tick_size(0.5 * (table.bid[used] + table.ask[used]), chain.rules) * unit[good],
+        tick=tick_size(0.5 * (table.bid[used] + table.ask[used]), chain.rules) * _unit(chain, table, forwards, used),
         age_ms=table.age_ms[used],
         depth_factor=depth_multiplier(table.bid_size[used], table.ask_size[used]),
         premium=chain.premium,

@@ -9,6 +9,7 @@ import numpy as np
 from app.quant.arbitrage import certify
 from app.quant.black import black_greeks, black_price
 from app.quant.chain import ExpiryQuotes, OptionChain, Premium, TradingRules
+from app.quant.chain_vols import chain_vols, fitted_smiles
 from app.quant.maintenance import maintain_surface
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions, SliceState
@@ -48,8 +49,9 @@ def warm_up_stages() -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def warm_up_queries() -> None:
-    """Run what answers queries: vols on, between and beyond expiries, strikes by delta, greeks."""
-    surface = _known_surface()
+    """Run what answers queries: vols on, between and beyond expiries, strikes by delta, greeks; the vols of a chain."""
+    surface, chain = _known_surface(), known_chain()
+    chain_vols(chain, fitted_smiles(chain, surface.model, surface), surface)
     first, last = surface.maturities[0], surface.maturities[-1]
     for t in (first, 0.5 * first, 0.5 * (first + last), 1.5 * last):
         strikes = surface.strikes_at_delta(np.array([-0.25, 0.25]), t, [False, True])

@@ -54,6 +54,8 @@ async def test_what_can_be_asked(services: ApiServices, store: MemoryStore) -> N
         assert vols.delta is not None
         with pytest.raises(ServiceError, match=r"404 Not found.*ETH"):
             await desk.surface("ETH")
+        with pytest.raises(ServiceError, match="404 Not found: this service keeps no chains"):
+            await desk.quotes("BTC", version="140")
         with pytest.raises(ServiceError) as refused:
             await desk.post_chain("native", {"underlying": 1})
         assert (refused.value.status, refused.value.pointer) == (422, "/underlying")

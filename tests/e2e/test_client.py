@@ -21,6 +21,9 @@ def test_chains_in_surfaces_out(service: RunningService, recorded: list[bytes]) 
         assert all(vol is not None and 0.2 < vol < 2.0 for vol in vols.vol)
         assert [each.version for each in desk.history("DESK")] == [surface.version]
         assert desk.chain("DESK", surface.as_of)["underlying"] == "DESK"
+        quotes = desk.quotes("DESK")
+        assert quotes == desk.quotes("DESK", version=surface.version) == desk.quotes("DESK", at=surface.as_of)
+        assert [sum(each.used) for each in quotes.slices] == [each.quotes_used for each in surface.slices]
 
 
 def test_a_stream_outlives_the_api_process(service: RunningService, recorded: list[bytes]) -> None:
