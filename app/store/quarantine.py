@@ -11,6 +11,7 @@ log = logging.getLogger(__name__)
 
 SURFACE: Final = "surface"
 CHAIN: Final = "chain"
+KEPT_CHAIN: Final = "kept_chain"
 
 
 class ScriptCall(NamedTuple):
@@ -24,19 +25,28 @@ class ScriptCall(NamedTuple):
 def surface_quarantined(keys: Keys, underlying: str, entry: Entry, reason: str) -> ScriptCall:
     """Return the call that takes a damaged surface out of its history."""
     name, fields = entry
-    return _quarantined(keys, SURFACE, underlying, name, reason, fields.get(b"document", b""))
+    payload = fields.get(b"document", b"")
+    return _quarantined(keys, keys.history(underlying), SURFACE, underlying, name, reason, payload)
+
+
+def kept_chain_quarantined(keys: Keys, underlying: str, entry: Entry, reason: str) -> ScriptCall:
+    """Return the call that takes a damaged chain out of those kept beside their surfaces."""
+    name, fields = entry
+    return _quarantined(keys, keys.chains(underlying), KEPT_CHAIN, underlying, name, reason, fields.get(b"chain", b""))
 
 
 def chain_quarantined(keys: Keys, underlying: str, token: str, reason: str, chain: bytes) -> ScriptCall:
     """Return the call that keeps a damaged chain; the caller has settled its claim."""
-    return _quarantined(keys, CHAIN, underlying, token.encode(), reason, chain)
+    return _quarantined(keys, keys.history(underlying), CHAIN, underlying, token.encode(), reason, chain)
 
 
-def _quarantined(keys: Keys, kind: str, underlying: str, entry: bytes, reason: str, payload: bytes) -> ScriptCall:
+def _quarantined(
+    keys: Keys, stream: str, kind: str, underlying: str, entry: bytes, reason: str, payload: bytes
+) -> ScriptCall:
     log.error("payload_quarantined", extra={"kind": kind, "underlying": underlying, "reason": reason})
     shard = keys.shard_of(underlying)
     return ScriptCall(
         QUARANTINE,
-        [keys.history(underlying), keys.quarantine(shard), keys.counters(shard)],
+        [stream, keys.quarantine(shard), keys.counters(shard)],
         [kind, underlying, entry, reason, payload, str(QUARANTINED_KEPT)],
     )

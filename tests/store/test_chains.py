@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.service.ports import CorruptPayload
+from app.service.ports import CorruptPayload, KeptChain
 from app.store.codec import encode_chain
 from app.store.keys import Keys
 from app.store.work_queue import Retention
@@ -56,11 +56,28 @@ def test_what_is_older_than_allowed_goes_with_the_next_surface(server: RealServe
     assert store.newest_document() == b"{}"
 
 
-def test_a_damaged_chain_is_not_given_back(server: RealServer, store: OpenStore) -> None:
+@pytest.mark.parametrize(
+    ("by", "field"),
+    [("version", b"chain"), ("version", b"state"), ("version", b"as_of"), ("time", b"chain"), ("time", b"state")],
+)
+def test_a_damaged_chain_is_set_aside_and_counted(server: RealServer, store: OpenStore, by: str, field: bytes) -> None:
     store.publish()
-    ((_, fields),) = server.run("XRANGE", KEYS.chains("BTC"), "-", "+")
+    ((entry, fields),) = server.run("XRANGE", KEYS.chains("BTC"), "-", "+")
+    version = int(entry.partition(b"-")[0])
     server.run("DEL", KEYS.chains("BTC"))
-    flat = [part for pair in (fields | {b"chain": fields[b"chain"][:-1]}).items() for part in pair]
-    server.run("XADD", KEYS.chains("BTC"), "17-0", *flat)
+    damaged = {b"chain": fields[b"chain"][:-1], b"state": b"?" + fields[b"state"], b"as_of": b"soon"}
+    flat = [part for pair in (fields | {field: damaged[field]}).items() for part in pair]
+    server.run("XADD", KEYS.chains("BTC"), entry, *flat)
+
+    def read() -> KeptChain | None:
+        archive = store.api.chains
+        return store.run(archive.of_version("BTC", version) if by == "version" else archive.as_of("BTC", AS_OF_MS))
+
     with pytest.raises(CorruptPayload):
-        store.run(store.api.chains.of_version("BTC", 17))
+        read()
+    assert read() is None, "it has left the kept chains"
+    assert store.run(store.api.fleet.status()).quarantined == {"kept_chain": 1}
+    ((_, found),) = server.run("XRANGE", KEYS.quarantine(0), "-", "+")
+    assert (found[b"kind"], found[b"entry"]) == (b"kept_chain", entry)
+    assert found[b"payload"] == (fields | damaged if field == b"chain" else fields)[b"chain"]
+    assert server.run("XLEN", KEYS.history("BTC")) == 1, "the surface stays"

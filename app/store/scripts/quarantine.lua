@@ -1,9 +1,9 @@
--- A damaged payload is set aside as it was found; a damaged surface leaves its history.
+-- A damaged payload is set aside as it was found; a damaged surface or kept chain leaves its stream.
 
-local history, quarantine, counters = KEYS[1], KEYS[2], KEYS[3]
+local stream, quarantine, counters = KEYS[1], KEYS[2], KEYS[3]
 local kind, underlying, entry, reason, payload, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-if kind == 'surface' and redis.call('XDEL', history, entry) == 0 then
+if kind ~= 'chain' and redis.call('XDEL', stream, entry) == 0 then
   return 0
 end
 redis.call('XADD', quarantine, 'MAXLEN', '=', kept, '*', 'kind', kind, 'underlying', underlying, 'entry', entry,
