@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import BoolArray, FloatArray
+from app.quant.arrays import BoolArray, FloatArray, IntArray
 from app.quant.dropped import Dropped
 from app.quant.innovations import Innovations
 from app.quant.smile import Smile
@@ -27,14 +27,13 @@ def unconfirmed(innovations: Innovations, widening: float) -> BoolArray:
 
     ``widening`` is the factor on the bars for the time since the surface. Without a band there is no judgement.
     """
-    flagged = np.zeros(len(innovations), dtype=np.bool_)
-    for i in range(len(innovations.expiries)):
-        rows = np.flatnonzero(innovations.slice == i)
-        error, width = innovations.error[rows], innovations.half_width[rows]
-        if rows.size > NEIGHBOURS and np.isfinite(width).all():
-            excess = np.abs(error - _median_of_neighbours(error))
-            limit = np.maximum(ISOLATED * widening * width, innovations.half_spread[rows])
-            flagged[rows] = excess > limit
+    if not len(innovations):
+        return np.zeros(0, dtype=np.bool_)
+    bounds = innovations.bounds()
+    told = np.logical_and.reduceat(np.isfinite(innovations.half_width), bounds[:-1]) & (np.diff(bounds) > NEIGHBOURS)
+    excess = np.abs(innovations.error - _median_of_neighbours(innovations.error, bounds))
+    limit = np.maximum(ISOLATED * widening * innovations.half_width, innovations.half_spread)
+    flagged: BoolArray = told[innovations.slice] & (excess > limit)
     return flagged
 
 
@@ -42,6 +41,8 @@ def confirmed_smiles(
     smiles: Sequence[Smile], innovations: Innovations, flagged: BoolArray, min_quotes: int
 ) -> tuple[Smile, ...]:
     """Return ``smiles`` without their flagged quotes; an expiry that would keep fewer than ``min_quotes`` keeps all."""
+    if not flagged.any():
+        return tuple(smiles)
     place = {expiry_ms: i for i, expiry_ms in enumerate(innovations.expiries)}
     kept = []
     for smile in smiles:
@@ -59,13 +60,17 @@ def _without(smile: Smile, out: BoolArray) -> Smile:
     return replace(smile, **{name: getattr(smile, name)[~out] for name in names}, dropped=dropped)
 
 
-def _median_of_neighbours(error: FloatArray) -> FloatArray:
-    """Return for each quote the median over up to NEIGHBOURS others on each side."""
-    n = error.shape[0]
+def _median_of_neighbours(error: FloatArray, bounds: IntArray) -> FloatArray:
+    """Return for each quote the median over up to NEIGHBOURS others on each side; expiries begin at ``bounds``.
+
+    A quote alone in its expiry has none: NaN.
+    """
     shifts = np.concatenate([np.arange(-NEIGHBOURS, 0), np.arange(1, NEIGHBOURS + 1)])
-    index = np.arange(n)[:, None] + shifts
-    inside = (index >= 0) & (index < n)
-    values = np.sort(np.where(inside, error[np.clip(index, 0, n - 1)], np.inf), axis=1)
-    count, row = inside.sum(axis=1), np.arange(n)
+    row = np.arange(error.size)
+    index = row[:, None] + shifts
+    first, end = (np.repeat(ends, np.diff(bounds))[:, None] for ends in (bounds[:-1], bounds[1:]))
+    inside = (index >= first) & (index < end)
+    values = np.sort(np.where(inside, error[np.clip(index, 0, error.size - 1)], np.nan), axis=1)
+    count = inside.sum(axis=1)
     median: FloatArray = 0.5 * (values[row, (count - 1) // 2] + values[row, count // 2])
     return median

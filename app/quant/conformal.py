@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.innovations import Innovations
-from app.quant.nodes import TENOR_BUCKETS, tenor_bucket
+from app.quant.nodes import TENOR_BUCKETS, tenor_places
 from app.quant.vol_band import CONFIDENCE_LEVEL
 
 MISS_RATE: Final = 1.0 - CONFIDENCE_LEVEL
@@ -56,8 +57,8 @@ class ConformalState:
     recent: tuple[float, ...] = (0.0,) * len(BUCKETS)
     held: tuple[float, ...] = (0.0,) * len(BUCKETS)
 
-    def factors(self, deviations: FloatArray, t: float) -> FloatArray:
-        """Return the factors on half-widths at ``deviations`` from the money and maturity ``t``."""
+    def factors(self, deviations: FloatArray, t: ArrayLike) -> FloatArray:
+        """Return the factors on half-widths at ``deviations`` from the money and maturities ``t`` (broadcast)."""
         factor: FloatArray = np.exp(np.array(self.log_factor)[bucket_index(deviations, t)])
         return factor
 
@@ -71,21 +72,16 @@ class ConformalState:
         return {name: held / recent for name, held, recent in counts if recent > 0.0}
 
 
-def bucket_index(deviations: FloatArray, t: float) -> IntArray:
-    """Return the places in BUCKETS of points at ``deviations`` from the money and maturity ``t``."""
-    tenor = [name for name, _ in TENOR_BUCKETS].index(tenor_bucket(t))
+def bucket_index(deviations: FloatArray, t: ArrayLike) -> IntArray:
+    """Return the places in BUCKETS of points at ``deviations`` from the money and maturities ``t`` (broadcast)."""
     moneyness = (deviations >= -AT_THE_MONEY).astype(np.int64) + (deviations > AT_THE_MONEY)
-    index: IntArray = len(MONEYNESS_BUCKETS) * tenor + moneyness
+    index: IntArray = len(MONEYNESS_BUCKETS) * tenor_places(np.asarray(t)) + moneyness
     return index
 
 
 def buckets_of(innovations: Innovations) -> IntArray:
     """Return the place in BUCKETS of each quote."""
-    index = np.empty(len(innovations), dtype=np.int64)
-    for i, t in enumerate(innovations.t.tolist()):
-        rows = innovations.slice == i
-        index[rows] = bucket_index(innovations.deviations[rows], t)
-    return index
+    return bucket_index(innovations.deviations, innovations.t[innovations.slice])
 
 
 def followed_by(state: ConformalState, innovations: Innovations) -> ConformalState:

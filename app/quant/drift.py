@@ -9,15 +9,15 @@ own errors: with C the covariance of the new fit, taken for the old one's too,
 both about 1 where nothing but noise moved and p the number of parameters.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import FloatArray
+from app.quant.arrays import BoolArray, FloatArray
 from app.quant.nodes import DELTA_NAMES, TENOR_DAYS, tenor_bucket
 from app.quant.surface import VolSurface
 
@@ -63,64 +63,90 @@ def drift_between(
         if common[i, j]
     )
     per_tenor = tuple(
-        (tenor_bucket(tenor / 365.0), _rms(change[i, common[i]]))
+        (tenor_bucket(tenor / 365.0), float(_rms(change[i, common[i]])))
         for i, tenor in enumerate(TENOR_DAYS)
         if common[i].any()
     )
-    vol_rms = _rms(change[common]) if common.any() else None
-    return Drift(
-        vol_rms,
-        per_node,
-        per_tenor,
-        _parameter_drift(before, after, covariances),
-        _joint_drift(before, after, covariances),
-    )
+    vol_rms = float(_rms(change[common])) if common.any() else None
+    compared = _parameter_changes(before, after, covariances)
+    if compared is None:
+        return Drift(vol_rms, per_node, per_tenor, ())
+    return Drift(vol_rms, per_node, per_tenor, tuple(_parameter_drift(compared)), tuple(_joint_drift(compared)))
 
 
-def mahalanobis(difference: FloatArray, covariance: FloatArray) -> float:
-    """Return the squared distance d' C^-1 d, computed in units of each parameter's own sd."""
-    sd = np.sqrt(np.diag(covariance))
+def mahalanobis(difference: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Return the squared distances d' C^-1 d of ``difference`` (..., p) and ``covariance`` (..., p, p), computed in
+    units of each parameter's own sd."""
+    sd = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
     scaled = difference / sd
-    return float(scaled @ np.linalg.solve(covariance / np.outer(sd, sd), scaled))
+    correlation = covariance / (sd[..., :, None] * sd[..., None, :])
+    return np.asarray(np.vecdot(scaled, np.linalg.solve(correlation, scaled[..., None])[..., 0]))
 
 
-def _parameter_drift(
+@dataclass(frozen=True, slots=True, eq=False)
+class _ParameterChanges:
+    """Of the expiries that both surfaces have: tenor bucket, change by parameter, twice the covariance where known."""
+
+    buckets: tuple[str, ...]
+    names: tuple[str, ...]
+    change: FloatArray
+    """(n, p)"""
+    known: BoolArray
+    covariance: FloatArray
+    """(number known, p, p)"""
+
+
+def _parameter_changes(
     before: VolSurface, after: VolSurface, covariances: Mapping[int, FloatArray]
-) -> tuple[tuple[str, str, float, float | None], ...]:
-    changes: dict[tuple[str, str], list[float]] = defaultdict(list)
-    scores: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for bucket, expiry_ms, change in _parameter_changes(before, after):
-        for i, (name, value) in enumerate(change.items()):
-            changes[bucket, name].append(value)
-            if expiry_ms in covariances:
-                scores[bucket, name].append(value / np.sqrt(2.0 * covariances[expiry_ms][i, i]))
-    return tuple(
-        (*key, _rms(np.array(values)), _rms(np.array(scores[key])) if key in scores else None)
-        for key, values in sorted(changes.items())
+) -> _ParameterChanges | None:
+    """Return what can be compared, None where nothing can. All slices of a surface have the same parameters."""
+    old = {s.expiry_ms: s.curve.parameters() for s in before.slices}
+    common = [s for s in after.slices if s.expiry_ms in old]
+    if not common:
+        return None
+    new = [s.curve.parameters() for s in common]
+    first = old[common[0].expiry_ms]
+    numbers = enumerate(new[0].items())
+    places = {n: i for i, (n, v) in numbers if isinstance(v, float) and isinstance(first.get(n), float)}
+    if not places:
+        return None
+    at = np.array(list(places.values()))
+    change = [[now[n] - old[s.expiry_ms][n] for n in places] for s, now in zip(common, new, strict=True)]
+    known = [s.expiry_ms in covariances for s in common]
+    return _ParameterChanges(
+        buckets=tuple(tenor_bucket(s.t) for s in common),
+        names=tuple(places),
+        change=np.array(change),
+        known=np.array(known, dtype=np.bool_),
+        covariance=np.array([2.0 * covariances[s.expiry_ms][at[:, None], at] for s in compress(common, known)]),
     )
 
 
-def _joint_drift(
-    before: VolSurface, after: VolSurface, covariances: Mapping[int, FloatArray]
-) -> tuple[tuple[str, float], ...]:
-    squares: dict[str, list[float]] = defaultdict(list)
-    for bucket, expiry_ms, change in _parameter_changes(before, after):
-        if expiry_ms in covariances:
-            covariance = 2.0 * covariances[expiry_ms]
-            squares[bucket].append(mahalanobis(np.array(list(change.values())), covariance) / len(change))
-    return tuple((bucket, float(np.sqrt(np.mean(values)))) for bucket, values in sorted(squares.items()))
+def _parameter_drift(compared: _ParameterChanges) -> Iterator[tuple[str, str, float, float | None]]:
+    scores = np.full(compared.change.shape, np.nan)
+    if compared.known.any():
+        deviations = np.sqrt(np.diagonal(compared.covariance, axis1=1, axis2=2))
+        scores[compared.known] = compared.change[compared.known] / deviations
+    names = sorted(range(len(compared.names)), key=compared.names.__getitem__)
+    buckets = np.array(compared.buckets)
+    for bucket in sorted(set(compared.buckets)):
+        here = buckets == bucket
+        changes, known = _rms(compared.change[here]).tolist(), here & compared.known
+        zscores = _rms(scores[known]).tolist() if known.any() else None
+        for i in names:
+            yield bucket, compared.names[i], changes[i], zscores[i] if zscores else None
 
 
-def _parameter_changes(before: VolSurface, after: VolSurface) -> Iterator[tuple[str, int, dict[str, float]]]:
-    """Yield bucket, expiry and change by parameter of the expiries that both surfaces have."""
-    known = {s.expiry_ms: s.curve.parameters() for s in before.slices}
-    for s in after.slices:
-        old = known.get(s.expiry_ms, {})
-        numbers = s.curve.parameters().items()
-        change = {n: v - old[n] for n, v in numbers if isinstance(v, float) and isinstance(old.get(n), float)}
-        if change:
-            yield tenor_bucket(s.t), s.expiry_ms, change
+def _joint_drift(compared: _ParameterChanges) -> Iterator[tuple[str, float]]:
+    if not compared.known.any():
+        return
+    squares = mahalanobis(compared.change[compared.known], compared.covariance) / len(compared.names)
+    buckets = np.array(compared.buckets)[compared.known]
+    for bucket in sorted(set(buckets.tolist())):
+        yield bucket, float(np.sqrt(squares[buckets == bucket].mean()))
 
 
-def _rms(values: FloatArray) -> float:
-    return float(np.sqrt(np.mean(values * values)))
+def _rms(values: FloatArray) -> FloatArray:
+    """Return the root mean square over the first axis."""
+    root: FloatArray = np.sqrt(np.mean(values * values, axis=0))
+    return root

@@ -24,7 +24,7 @@ from app.quant.arrays import FloatArray
 from app.quant.errors import InvalidQuery
 from app.quant.log_price import scaled_deviations
 from app.quant.models.base import SliceState
-from app.quant.slice_variance import at_the_money_variance, variances
+from app.quant.slice_variance import at_the_money_variances, variances
 
 NODES: Final = 21
 """Values of X. A flat slice stays flat to 1e-10 of its variance at double the last maturity, 4e-5 at five times and
@@ -50,7 +50,7 @@ def variance_beyond(k: FloatArray, t: FloatArray, slices: Sequence[SliceState]) 
     far that no X of this family has enough variance."""
     last = slices[-1]
     maturities, of_maturity = np.unique(t, return_inverse=True)
-    target = at_the_money_variance(last) + forward_variance_rate(slices) * (maturities - last.t)
+    target = at_the_money_variances([last]) + forward_variance_rate(slices) * (maturities - last.t)
     spread = factor_variance(target, last)[of_maturity]
     return variance_of_product(k, spread, last)
 
@@ -59,17 +59,16 @@ def forward_variance_rate(slices: Sequence[SliceState]) -> float:
     """Return the at-the-money variance a year added between the last two expiries, at least SMALLEST_RATE of the
     average."""
     last = slices[-1]
-    theta = at_the_money_variance(last)
-    average = theta / last.t
-    if len(slices) == 1:
+    *earlier, theta = at_the_money_variances(slices[-2:]).tolist()
+    average = float(theta / last.t)
+    if not earlier:
         return average
-    before = slices[-2]
-    return max((theta - at_the_money_variance(before)) / (last.t - before.t), SMALLEST_RATE * average)
+    return max(float(theta - earlier[0]) / (last.t - slices[-2].t), SMALLEST_RATE * average)
 
 
 def factor_variance(target: FloatArray, last: SliceState) -> FloatArray:
     """Return s^2 for which at-the-money variances are ``target``, by secant steps kept in a bracket."""
-    theta = at_the_money_variance(last)
+    theta = float(at_the_money_variances([last])[0])
     low, high = np.zeros_like(target), np.full_like(target, np.inf)
     before, at_before = np.zeros_like(target), np.full_like(target, theta)
     square = target - theta
@@ -102,5 +101,6 @@ def variance_of_product(k: FloatArray, square: FloatArray, last: SliceState) -> 
     norm = largest + np.log(np.exp(exponent - largest + _log_probability).sum(axis=1, keepdims=True))
     log_factor = exponent - norm
     shifted = k[:, np.newaxis] - log_factor
-    deviation = np.sqrt(variances(last, shifted.ravel())).reshape(shifted.shape)
+    of_last = np.zeros(shifted.size, dtype=np.int64)
+    deviation = np.sqrt(variances([last], of_last, shifted.ravel())).reshape(shifted.shape)
     return scaled_deviations(k, log_factor, log_factor + _log_probability, deviation) ** 2

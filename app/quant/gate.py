@@ -12,10 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import BoolArray
+from app.quant.arrays import BoolArray, FloatArray
 from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus
 from app.quant.innovations import Innovations
+from app.quant.slice_variance import stacked_variance
 from app.quant.surface import SurfaceSlice, VolSurface
+from app.quant.vol_band import half_widths
 
 DEGRADED_ERROR: Final = 0.05
 REJECTED_ERROR: Final = 0.25
@@ -102,9 +104,10 @@ def _absolute(fit: SurfaceFit) -> Iterator[Finding]:
     yield from _above("error: RMS vol error", report.rmse_vol, DEGRADED_ERROR, REJECTED_ERROR)
     yield from _below("inside: share of quotes inside", report.inside_spread, DEGRADED_INSIDE, REJECTED_INSIDE)
     yield from _below("margin: least Durrleman g", fit.certificate.min_butterfly_g, DEGRADED_MARGIN, -math.inf)
-    bars = [_relative_bar(s) for s in fit.surface.slices if s.band]
-    if bars:
-        yield from _above("bars: median half-width over vol", float(np.median(bars)), DEGRADED_BARS, math.inf)
+    barred = [s for s in fit.surface.slices if s.band]
+    if barred:
+        bars = float(np.median(_relative_bars(barred)))
+        yield from _above("bars: median half-width over vol", bars, DEGRADED_BARS, math.inf)
 
 
 def _against_published(read: ReadChain, state: GateState) -> Iterator[Finding]:
@@ -158,30 +161,29 @@ def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool) -> tupl
     innovations = evidence.innovations
     widening = widening_since(evidence.previous, surface.as_of_ms)
     new = {s.expiry_ms: s for s in surface.slices}
+    fitted = np.array([expiry_ms in new for expiry_ms in innovations.expiries], dtype=np.bool_)
+    rows = np.flatnonzero(fitted[innovations.slice])
+    after = [new[expiry_ms] for expiry_ms in innovations.expiries if expiry_ms in new]
+    at = (np.cumsum(fitted) - 1)[innovations.slice[rows]]
+    w = stacked_variance([s.curve for s in after], at, innovations.k[rows])
+    moves = np.sqrt(w / np.array([s.t for s in after])[at]) - innovations.vol[rows]
+    bars = widening * innovations.half_width[rows]
+    sizes = np.abs(moves) / bars
     worst: float = 0.0
     sentence: str | None = None
-    for before in evidence.previous.slices:
-        after = new.get(before.expiry_ms)
-        if after is None or before.band is None or before.expiry_ms not in innovations.expiries:
+    for j in np.flatnonzero((np.abs(innovations.deviations[rows]) <= JUDGED_DEVIATIONS) & (sizes > 1.0)).tolist():
+        move, size, z, i = float(moves[j]), float(sizes[j]), innovations.deviations[rows[j]], innovations.slice[rows[j]]
+        if size <= worst:
             continue
-        here = innovations.slice == innovations.expiries.index(before.expiry_ms)
-        k, z = innovations.k[here], innovations.deviations[here]
-        moved = np.sqrt(after.curve.total_variance(k) / after.t) - innovations.vol[here]
-        bars = widening * innovations.half_width[here]
-        sizes = np.abs(moved) / bars
-        for j in np.flatnonzero((np.abs(z) <= JUDGED_DEVIATIONS) & (sizes > 1.0)).tolist():
-            move, size = float(moved[j]), float(sizes[j])
-            if size <= worst:
-                continue
-            alone = believed or size <= LARGE_JUMP
-            if not _mids_moved(innovations, here, z[j], move, float(bars[j])) or not (
-                alone or _expiries_moved(innovations, before.expiry_ms, z[j], move)
-            ):
-                worst = size
-                sentence = (
-                    f"jump: vol at log-moneyness {k[j]:.4g}, {before.t * 365.0:.1f} days, moved by {move:+.4f},"
-                    f" {size:.1f} half-widths of its bar, and the mids do not confirm it"
-                )
+        alone = believed or size <= LARGE_JUMP
+        if not _mids_moved(innovations, innovations.slice == i, z, move, float(bars[j])) or not (
+            alone or _expiries_moved(innovations, innovations.expiries[i], z, move)
+        ):
+            worst = size
+            sentence = (
+                f"jump: vol at log-moneyness {innovations.k[rows[j]]:.4g}, {innovations.t[i] * 365.0:.1f} days,"
+                f" moved by {move:+.4f}, {size:.1f} half-widths of its bar, and the mids do not confirm it"
+            )
     return worst, sentence
 
 
@@ -203,11 +205,13 @@ def _expiries_moved(innovations: Innovations, expiry_ms: int, z: float, move: fl
     return bool(votes) and float(np.mean(votes)) >= CONFIRMING_EXPIRIES
 
 
-def _relative_bar(s: SurfaceSlice) -> float:
-    if s.band is None:
-        return math.nan
-    vol = math.sqrt(float(s.curve.total_variance(np.zeros(1))[0]) / s.t)
-    return float(s.band.half_width_at(np.zeros(1))[0]) / vol
+def _relative_bars(slices: Sequence[SurfaceSlice]) -> FloatArray:
+    """Return the half-width at the money of each slice, in units of its vol there."""
+    every, at_the_money = np.arange(len(slices)), np.zeros(len(slices))
+    w = stacked_variance([s.curve for s in slices], every, at_the_money)
+    vol = np.sqrt(w / np.array([s.t for s in slices]))
+    bars: FloatArray = half_widths([s.band for s in slices], every, at_the_money) / vol
+    return bars
 
 
 def _above(name: str, value: float, degraded: float, rejected: float) -> Sequence[Finding]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
+from app.quant.slice_variance import stacked_variance
 from app.quant.smile import Smile
 from app.quant.surface import VolSurface
+from app.quant.vol_band import half_widths
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,30 +38,34 @@ class Innovations:
     def __len__(self) -> int:
         return int(self.error.shape[0])
 
+    def bounds(self) -> IntArray:
+        """Return the first quote of each expiry and, last, the number of quotes."""
+        return np.searchsorted(self.slice, np.arange(len(self.expiries) + 1))
+
 
 def innovations_of(smiles: Sequence[Smile], surface: VolSurface) -> Innovations:
     """Return the innovations of ``smiles`` against ``surface``."""
     slices = {s.expiry_ms: s for s in surface.slices}
     pairs = [(smile, slices[smile.expiry_ms]) for smile in smiles if smile.expiry_ms in slices]
-    deviations, vols, widths = [np.empty(0)], [np.empty(0)], [np.empty(0)]
-    for smile, stood in pairs:
-        w = stood.curve.total_variance(np.append(smile.k, 0.0))
-        deviations.append(smile.k / np.sqrt(w[-1]))
-        vols.append(np.sqrt(w[:-1] / stood.t))
-        widths.append(stood.band.half_width_at(smile.k) if stood.band else np.full(len(smile), np.nan))
 
-    def joined(arrays: Sequence[FloatArray]) -> FloatArray:
-        return np.concatenate([np.empty(0), *arrays])
+    def joined(column: str) -> FloatArray:
+        return np.concatenate([np.empty(0), *(getattr(smile, column) for smile, _ in pairs)])
 
+    n = len(pairs)
+    of_pair = np.repeat(np.arange(n), [len(smile) for smile, _ in pairs])
+    t, k = np.array([stood.t for _, stood in pairs]), joined("k")
+    every, at = np.append(of_pair, np.arange(n)), np.append(k, np.zeros(n))
+    w, at_the_money = np.split(stacked_variance([stood.curve for _, stood in pairs], every, at), [k.size])
+    vol = np.sqrt(w / t[of_pair])
     return Innovations(
         expiries=tuple(smile.expiry_ms for smile, _ in pairs),
-        t=np.array([stood.t for _, stood in pairs]),
-        slice=np.repeat(np.arange(len(pairs)), [len(smile) for smile, _ in pairs]),
-        k=joined([smile.k for smile, _ in pairs]),
-        deviations=np.concatenate(deviations),
-        vol=np.concatenate(vols),
-        error=joined([smile.mid_vol for smile, _ in pairs]) - np.concatenate(vols),
-        half_width=np.concatenate(widths),
-        noise=joined([smile.noise for smile, _ in pairs]),
-        half_spread=joined([0.5 * (smile.ask_vol - smile.bid_vol) for smile, _ in pairs]),
+        t=t,
+        slice=of_pair,
+        k=k,
+        deviations=k / np.sqrt(at_the_money)[of_pair],
+        vol=vol,
+        error=joined("mid_vol") - vol,
+        half_width=half_widths([stood.band for _, stood in pairs], of_pair, k),
+        noise=joined("noise"),
+        half_spread=0.5 * (joined("ask_vol") - joined("bid_vol")),
     )

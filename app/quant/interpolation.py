@@ -33,7 +33,7 @@ from app.quant.errors import InvalidQuery
 from app.quant.extrapolation import variance_beyond
 from app.quant.log_price import mixed_deviations
 from app.quant.models.base import SliceState
-from app.quant.slice_variance import at_the_money_variance, variances
+from app.quant.slice_variance import variances
 from app.quant.year_fraction import MS_PER_YEAR
 
 SAME_MATURITY: Final = 0.5 / MS_PER_YEAR
@@ -51,13 +51,10 @@ class Position(IntEnum):
 
 def interpolated_variance(k: FloatArray, t: float, slices: Sequence[SliceState]) -> tuple[FloatArray, Position]:
     """Return w(k, t), the shape of ``k``, and where ``t`` lies; as :func:`interpolated_variances`."""
-    maturities = _maturities(slices)
-    points = k.ravel()
-    times = np.full(points.shape, t)
-    _check(points, np.array([t]))
-    position, later = _places(np.array([t]), maturities)
-    w = _variance_at(Position(position[0]), int(later[0]), points, times, slices)
-    return w.reshape(k.shape), Position(position[0])
+    # One point more, at the money, so that t has a position where k is empty.
+    points = np.append(k.ravel(), 0.0)
+    w, positions = interpolated_variances(points, np.full(points.size, t), slices)
+    return w[:-1].reshape(k.shape), Position(positions[-1])
 
 
 def interpolated_variances(
@@ -74,11 +71,10 @@ def interpolated_variances(
     _check(k, t)
     positions, later = _places(t, maturities)
     w = np.empty(k.shape)
-    places = later * len(Position) + positions
-    for place in np.unique(places):
-        rows = np.flatnonzero(places == place)
-        i, position = divmod(int(place), len(Position))
-        w[rows] = _variance_at(Position(position), i, k[rows], t[rows], slices)
+    for position, variance in _VARIANCE.items():
+        rows = np.flatnonzero(positions == position)
+        if rows.size:
+            w[rows] = variance(k[rows], t[rows], later[rows], slices)
     return w, positions
 
 
@@ -111,28 +107,41 @@ def _places(t: FloatArray, maturities: FloatArray) -> tuple[NDArray[np.int8], In
     return position, later
 
 
-def _variance_at(position: Position, i: int, k: FloatArray, t: FloatArray, slices: Sequence[SliceState]) -> FloatArray:
-    """Return w(k, t) for points that share a position and the slice ``i`` it refers to."""
-    if position is Position.ON_EXPIRY:
-        return variances(slices[i], k)
-    if position is Position.BEFORE_FIRST:
-        return t / slices[i].t * variances(slices[i], k)
-    if position is Position.BETWEEN:
-        return _between(k, t, slices[i - 1], slices[i])
+def _on_expiry(k: FloatArray, t: FloatArray, at: IntArray, slices: Sequence[SliceState]) -> FloatArray:  # noqa: ARG001
+    return variances(slices, at, k)
+
+
+def _before_first(k: FloatArray, t: FloatArray, at: IntArray, slices: Sequence[SliceState]) -> FloatArray:
+    return t / slices[0].t * variances(slices, at, k)
+
+
+def _between(k: FloatArray, t: FloatArray, later: IntArray, slices: Sequence[SliceState]) -> FloatArray:
+    """Return w(k, t) of the price mixture. Where both slices have one at-the-money variance, alpha is linear in t."""
+    maturities, every, earlier = np.array([s.t for s in slices]), np.arange(len(slices)), later - 1
+    found = variances(slices, np.concatenate([earlier, later, every]), np.concatenate([k, k, np.zeros(every.size)]))
+    near, far, theta = np.split(found, [k.size, 2 * k.size])
+    price = at_the_money_price(theta)
+    elapsed = (t - maturities[earlier]) / (maturities[later] - maturities[earlier])
+    first, second = price[earlier], price[later]
+    here = at_the_money_price(theta[earlier] + elapsed * (theta[later] - theta[earlier]))
+    rises = first != second
+    alpha = np.where(rises, (second - here) / np.where(rises, second - first, 1.0), 1.0 - elapsed)
+    # Rounding may take alpha past its ends where t is within rounding of an expiry.
+    alpha = np.clip(alpha, 0.0, 1.0)
+    return mixed_deviations(k, np.sqrt(near), np.sqrt(far), alpha) ** 2
+
+
+def _beyond_last(k: FloatArray, t: FloatArray, last: IntArray, slices: Sequence[SliceState]) -> FloatArray:  # noqa: ARG001
     return variance_beyond(k, t, slices)
 
 
-def _between(k: FloatArray, t: FloatArray, earlier: SliceState, later: SliceState) -> FloatArray:
-    """Return w(k, t) of the price mixture. Where both slices have one at-the-money variance, alpha is linear in t."""
-    elapsed = (t - earlier.t) / (later.t - earlier.t)
-    theta = at_the_money_variance(earlier), at_the_money_variance(later)
-    first, second = (float(at_the_money_price(np.array(v))) for v in theta)
-    alpha = 1.0 - elapsed
-    if first != second:
-        alpha = (second - at_the_money_price(theta[0] + elapsed * (theta[1] - theta[0]))) / (second - first)
-    # Rounding may take alpha past its ends where t is within rounding of an expiry.
-    alpha = np.clip(alpha, 0.0, 1.0)
-    return mixed_deviations(k, np.sqrt(variances(earlier, k)), np.sqrt(variances(later, k)), alpha) ** 2
+_VARIANCE: Final = {
+    Position.ON_EXPIRY: _on_expiry,
+    Position.BETWEEN: _between,
+    Position.BEFORE_FIRST: _before_first,
+    Position.BEYOND_LAST: _beyond_last,
+}
+"""w(k, t) of points that share a position; ``later`` indexes the slice each lies on, before or, between, before."""
 
 
 def at_the_money_price(theta: FloatArray) -> FloatArray:

@@ -75,7 +75,7 @@ def maintain_surface(
         read = ReadChain(kept, read.excluded, read.rate_curve)
     shifted = reading.regime is Regime.SHIFT
 
-    def factors(deviations: FloatArray, t: float) -> FloatArray:
+    def factors(deviations: FloatArray, t: FloatArray) -> FloatArray:
         return conformal.factors(deviations, t) * (BAND_WIDENING if shifted else 1.0)
 
     fit = calibrate_chain(

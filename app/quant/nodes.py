@@ -16,6 +16,7 @@ DELTA_NAMES: Final = ("10P", "25P", "ATM", "25C", "10C")
 TENOR_BUCKETS: Final = (("1w", 14.0), ("1m", 60.0), ("3m", 135.0), ("6m", 270.0), ("1y", float("inf")))
 """Buckets of maturity by their upper bound in days, near the geometric middle of neighbouring tenors."""
 
+_BUCKET_ENDS: Final = np.array([upper for _, upper in TENOR_BUCKETS])
 _AT_THE_MONEY: Final = DELTA_NAMES.index("ATM")
 _D1: Final = np.array([NormalDist().inv_cdf(p) for p in (0.90, 0.75, 0.25, 0.10)])
 """d1 at the wing deltas, which are Phi(d1) for calls and Phi(d1) - 1 for puts."""
@@ -29,6 +30,11 @@ def tenor_bucket(t: float) -> str:
     """Return the bucket of a maturity in years."""
     days = t * 365.0
     return next(name for name, upper in TENOR_BUCKETS if days <= upper)
+
+
+def tenor_places(t: FloatArray) -> IntArray:
+    """Return the places in TENOR_BUCKETS of maturities in years."""
+    return np.searchsorted(_BUCKET_ENDS, t * 365.0)
 
 
 def node_vols(surface: VolSurface) -> FloatArray:

@@ -1,5 +1,6 @@
 """What is published about a fit: error, inside share and the worst quote, by expiry and over the surface."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.quant.arrays import FloatArray
+from app.quant.slice_variance import stacked_variance
 from app.quant.smile import ExcludedExpiry, ExpiryStatus, Smile
 from app.quant.surface import SurfaceSlice
 
@@ -56,50 +58,60 @@ def report_fit(
     unplaced: Mapping[str, int],
 ) -> FitReport:
     """Return the report of ``slices`` fitted to ``smiles`` (same order, at least one)."""
-    errors: list[FloatArray] = []
-    insides: list[FloatArray] = []
-    reports: list[SliceReport] = []
     dropped: Counter[str] = Counter(unplaced)
-    for smile, fitted in zip(smiles, slices, strict=True):
-        error, inside, model_vol = _misfit(smile, fitted)
-        errors.append(error)
-        insides.append(inside)
-        reports.append(_slice_report(smile, error, inside, model_vol))
+    for smile in smiles:
         dropped.update(smile.dropped)
+    error, inside, reports = _slice_reports(smiles, slices)
     for out in excluded:
         reports.append(
             SliceReport(out.expiry_ms, out.t, out.status, out.reason, 0, dict(out.dropped), None, None, None, None)
         )
         dropped.update(out.dropped)
-    every = np.concatenate(errors)
     return FitReport(
         slices=tuple(sorted(reports, key=lambda r: r.expiry_ms)),
-        rmse_vol=float(np.sqrt(np.mean(every * every))),
-        max_error_vol=float(np.abs(every).max()),
-        inside_spread=float(np.mean(np.concatenate(insides))),
-        quotes_used=int(every.shape[0]),
+        rmse_vol=float(np.sqrt(np.mean(error * error))),
+        max_error_vol=float(np.abs(error).max()),
+        inside_spread=float(inside.mean()),
+        quotes_used=int(error.shape[0]),
         quotes_dropped=dict(dropped),
     )
 
 
-def _misfit(smile: Smile, fitted: SurfaceSlice) -> tuple[FloatArray, FloatArray, FloatArray]:
-    model_vol = np.sqrt(fitted.curve.total_variance(smile.k) / smile.t)
-    inside = ((model_vol >= smile.bid_vol) & (model_vol <= smile.ask_vol)).astype(np.float64)
-    return model_vol - smile.mid_vol, inside, model_vol
-
-
-def _slice_report(smile: Smile, error: FloatArray, inside: FloatArray, model_vol: FloatArray) -> SliceReport:
-    j = int(np.abs(error).argmax())
-    worst = WorstQuote(float(smile.strike[j]), float(smile.bid_vol[j]), float(smile.ask_vol[j]), float(model_vol[j]))
-    return SliceReport(
-        expiry_ms=smile.expiry_ms,
-        t=smile.t,
-        status=ExpiryStatus.OK,
-        reason=None,
-        quotes_used=len(smile),
-        quotes_dropped=dict(smile.dropped),
-        rmse_vol=float(np.sqrt(np.mean(error * error))),
-        max_error_vol=float(np.abs(error).max()),
-        inside_spread=float(inside.mean()),
-        worst=worst,
+def _slice_reports(
+    smiles: Sequence[Smile], slices: Sequence[SurfaceSlice]
+) -> tuple[FloatArray, FloatArray, list[SliceReport]]:
+    """Return the vol errors of all quotes, 1 for those inside bid and ask, and the report of each smile."""
+    sizes = np.array([len(smile) for smile in smiles])
+    k, bid, mid, ask = (
+        np.concatenate([getattr(smile, column) for smile in smiles])
+        for column in ("k", "bid_vol", "mid_vol", "ask_vol")
     )
+    of_slice = np.repeat(np.arange(sizes.size), sizes)
+    t = np.array([smile.t for smile in smiles])
+    model_vol = np.sqrt(stacked_variance([s.curve for s in slices], of_slice, k) / t[of_slice])
+    error = model_vol - mid
+    inside = ((model_vol >= bid) & (model_vol <= ask)).astype(np.float64)
+    start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    mean_square, mean_inside = (np.add.reduceat(column, start) / sizes for column in (error * error, inside))
+    size = np.abs(error)
+    largest = np.maximum.reduceat(size, start)
+    reports = []
+    for i, smile in enumerate(smiles):
+        first = int(start[i])
+        j = int(size[first : first + len(smile)].argmax())
+        worst = (smile.strike[j], smile.bid_vol[j], smile.ask_vol[j], model_vol[first + j])
+        reports.append(
+            SliceReport(
+                expiry_ms=smile.expiry_ms,
+                t=smile.t,
+                status=ExpiryStatus.OK,
+                reason=None,
+                quotes_used=len(smile),
+                quotes_dropped=dict(smile.dropped),
+                rmse_vol=math.sqrt(mean_square[i]),
+                max_error_vol=float(largest[i]),
+                inside_spread=float(mean_inside[i]),
+                worst=WorstQuote(*map(float, worst)),
+            )
+        )
+    return error, inside, reports

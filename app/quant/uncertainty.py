@@ -13,6 +13,7 @@ import numpy as np
 
 from app.quant.arrays import FloatArray
 from app.quant.models.previous_slices import previous_slices
+from app.quant.models.published_numbers import round_significant
 from app.quant.models.svi_coordinates import SLICE_SIZE
 from app.quant.models.svi_curve import SviCurve
 from app.quant.models.svi_uncertainty import node_sds
@@ -25,11 +26,11 @@ NODES: Final = np.array([-4.0, -3.0, -2.0, -1.25, -0.6, 0.0, 0.6, 1.25, 2.0, 3.0
 DIGITS: Final = 4
 """Significant digits of a published bar: an error of an error bar below a hundredth of a percent."""
 
-Factors = Callable[[FloatArray, float], FloatArray]
-"""(deviations from the money, t) -> factors on the half-width."""
+Factors = Callable[[FloatArray, FloatArray], FloatArray]
+"""(deviations from the money (m), t (n, 1)) -> factors on the half-width, broadcast to (n, m)."""
 
 
-def unadjusted(deviations: FloatArray, t: float) -> FloatArray:  # noqa: ARG001
+def unadjusted(deviations: FloatArray, t: FloatArray) -> FloatArray:  # noqa: ARG001
     """Return 1 everywhere: the factors of a surface that no chain has followed yet."""
     return np.ones(deviations.shape)
 
@@ -58,10 +59,12 @@ def slice_uncertainties(
     if not known:
         return tuple(found)
     places, sds, covariances = _propagated([smiles[i] for i in known], [slices[i] for i in known])
+    half_widths = DEVIATIONS * factors(NODES, np.array([[slices[i].t] for i in known])) * sds
+    for values in (places, sds, half_widths):
+        round_significant(values.reshape(-1), DIGITS)
     for row, i in enumerate(known):
         if np.isfinite(sds[row]).all():
-            half_width = DEVIATIONS * factors(NODES, slices[i].t) * sds[row]
-            band = VolBand(_rounded(places[row]), _rounded(sds[row]), _rounded(half_width))
+            band = VolBand(*(tuple(values[row].tolist()) for values in (places, sds, half_widths)))
             found[i] = SliceUncertainty(band, covariances[row])
     return tuple(found)
 
@@ -84,7 +87,3 @@ def _propagated(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice]) -> tupl
         covariances,
     )
     return places, sds, covariances
-
-
-def _rounded(values: FloatArray) -> tuple[float, ...]:
-    return tuple(float(f"{value:.{DIGITS}g}") for value in values.tolist())

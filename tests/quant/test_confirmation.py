@@ -19,7 +19,7 @@ def test_the_median_of_neighbours_is_the_plain_one(errors: list[float]) -> None:
         np.median([error[j] for j in range(max(i - NEIGHBOURS, 0), min(i + NEIGHBOURS + 1, error.size)) if j != i])
         for i in range(error.size)
     ]
-    np.testing.assert_allclose(_median_of_neighbours(error), expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(_median_of_neighbours(error, np.array([0, error.size])), expected, rtol=0, atol=1e-15)
 
 
 def smile_of(error: np.ndarray, half_width: float = 0.01) -> Innovations:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.quant.calibration import calibrate_surface
-from app.quant.vol_band import CONFIDENCE_LEVEL, DEVIATIONS, VolBand, half_width_between
+from app.quant.vol_band import CONFIDENCE_LEVEL, DEVIATIONS, VolBand, half_width_between, half_widths
 from app.quant.warm_up import known_chain
 
 BAND = VolBand((-0.4, 0.0, 0.2), (0.02, 0.01, 0.03), (0.04, 0.02, 0.06))
@@ -12,6 +12,16 @@ BAND = VolBand((-0.4, 0.0, 0.2), (0.02, 0.01, 0.03), (0.04, 0.02, 0.06))
 def test_linear_between_nodes_and_proportional_beyond() -> None:
     k = np.array([-0.8, -0.4, -0.2, 0.0, 0.1, 0.2, 0.3])
     np.testing.assert_allclose(BAND.half_width_at(k), [0.08, 0.04, 0.03, 0.02, 0.04, 0.06, 0.09], rtol=1e-14)
+
+
+def test_many_bands_at_once_answer_as_each_alone() -> None:
+    wide = VolBand((-2.0, 2.0), (0.2, 0.2), (0.2, 0.3))
+    k = np.array([-3.0, -0.8, -0.4, -0.1, 0.0, 0.2, 0.5, 2.0, 2.5])
+    of_band = np.repeat(np.arange(3), k.size)
+    found = half_widths([BAND, None, wide], of_band, np.tile(k, 3)).reshape(3, -1)
+    np.testing.assert_allclose(found[0], BAND.half_width_at(k), rtol=1e-15)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_allclose(found[2], wide.half_width_at(k), rtol=1e-15)
 
 
 def test_between_expiries_linear_in_t_at_equal_deviations() -> None:

@@ -25,13 +25,13 @@ KIND_NAMES: Final = {int(BUTTERFLY): "butterfly", int(CALENDAR): "calendar"}
 
 
 @kernel
-def round_significant(values: FloatArray) -> None:
-    """Round in place to DIGITS significant digits, each to the double nearest to that decimal."""
+def round_significant(values: FloatArray, digits: int) -> None:
+    """Round in place to ``digits`` significant digits, each to the double nearest to that decimal."""
     for i in range(values.shape[0]):
         x = values[i]
         if x == 0.0 or not math.isfinite(x):
             continue
-        places = min(DIGITS - 1 - math.floor(math.log10(abs(x))), LARGEST_EXACT_POWER)
+        places = min(digits - 1 - math.floor(math.log10(abs(x))), LARGEST_EXACT_POWER)
         if places >= 0:
             power = 10.0**places
             values[i] = np.rint(x * power) / power
@@ -45,7 +45,7 @@ def raw_slices(svi: FloatArray, raw: FloatArray) -> None:
     """Write raw SVI (n, 5) of slices in coordinates (n, 5), rounded for publication."""
     for i in range(svi.shape[0]):
         to_raw(svi[i], raw[i])
-        round_significant(raw[i])
+        round_significant(raw[i], DIGITS)
 
 
 def published_curves(svi: FloatArray, knots: FloatArray, coefficients: FloatArray) -> tuple[SviCurve, ...]:
@@ -54,8 +54,8 @@ def published_curves(svi: FloatArray, knots: FloatArray, coefficients: FloatArra
     raw_slices(svi, raw)
     knots = knots.copy()
     coefficients = coefficients.copy()
-    round_significant(knots.ravel())
-    round_significant(coefficients.ravel())
+    round_significant(knots.ravel(), DIGITS)
+    round_significant(coefficients.ravel(), DIGITS)
     curves = []
     for numbers, (scale, spacing, first, count), values in zip(
         raw.tolist(), knots.tolist(), coefficients.tolist(), strict=True

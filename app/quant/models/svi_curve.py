@@ -68,8 +68,8 @@ class SviCurve:
         if self.spline is not None:
             s = self.spline
             c = np.asarray(s.coefficients)
-            points = np.ascontiguousarray(k).reshape(-1)
-            w += self.atm_svi_variance * residual_values(points, s.scale, s.spacing, s.first, c).reshape(w.shape)
+            points = np.array(k).reshape(-1)
+            w += self.atm_svi_variance * residual_values(points, s.scale, s.spacing, float(s.first), c).reshape(w.shape)
         return w
 
     def derivatives(self, k: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -115,17 +115,25 @@ def svi_curve(parameters: Mapping[str, Any]) -> SviCurve:
 
 
 @kernel
-def residual_values(k: FloatArray, scale: float, spacing: float, first: int, coefficients: FloatArray) -> FloatArray:
-    """Return s(k) = sum_j c_j B(asinh(k / scale) / spacing - first - j), from the four B-splines alive at each k."""
-    values = np.zeros(k.shape[0])
+def residual_value(k: float, scale: float, spacing: float, first: float, coefficients: FloatArray) -> float:
+    """Return s(k) = sum_j c_j B(asinh(k / scale) / spacing - first - j), from the four B-splines alive at ``k``."""
+    value = 0.0
+    x = math.asinh(k / scale) / spacing - first
+    if -2.0 < x < coefficients.shape[0] + 1.0:
+        below = math.floor(x)
+        for j in range(max(below - 1, 0), min(below + 3, coefficients.shape[0])):
+            u = abs(x - j)
+            b = 2.0 / 3.0 - u * u * (1.0 - 0.5 * u) if u < 1.0 else max(2.0 - u, 0.0) ** 3 / 6.0
+            value += coefficients[j] * b
+    return value
+
+
+@kernel
+def residual_values(k: FloatArray, scale: float, spacing: float, first: float, coefficients: FloatArray) -> FloatArray:
+    """Return :func:`residual_value` at each ``k``."""
+    values = np.empty(k.shape[0])
     for i in range(k.shape[0]):
-        x = math.asinh(k[i] / scale) / spacing - first
-        if -2.0 < x < coefficients.shape[0] + 1.0:
-            below = math.floor(x)
-            for j in range(max(below - 1, 0), min(below + 3, coefficients.shape[0])):
-                u = abs(x - j)
-                b = 2.0 / 3.0 - u * u * (1.0 - 0.5 * u) if u < 1.0 else max(2.0 - u, 0.0) ** 3 / 6.0
-                values[i] += coefficients[j] * b
+        values[i] = residual_value(k[i], scale, spacing, first, coefficients)
     return values
 
 
