@@ -15,6 +15,7 @@ import numpy as np
 from app.quant.arrays import BoolArray, FloatArray
 from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus
 from app.quant.innovations import Innovations
+from app.quant.lone_expiry import loneliest_move
 from app.quant.slice_variance import stacked_variance
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.vol_band import half_widths
@@ -44,6 +45,9 @@ REJECTED_JUMP: Final = 2.0
 """Half-widths of an unconfirmed move that keep a surface back; from one on it is published as degraded."""
 LARGE_JUMP: Final = 3.0
 """Half-widths beyond which the mids of one expiry are not enough: other expiries must move the same way."""
+REJECTED_LONE: Final = 6.0
+"""Half-widths beyond its neighbours in time at which a lone expiry keeps a surface back after a shift of the regime,
+too; from REJECTED_JUMP on it is published as degraded. On two recorded days 1.6, and 4.1 as inflation figures came."""
 CONFIRMING_EXPIRIES: Final = 0.5
 """Share of the other expiries that must move the same way by a half-width, CONFIRMING_MOVE of it, or more."""
 THIRD_TIME: Final = 3
@@ -130,6 +134,9 @@ def _against_previous(fit: SurfaceFit, read: ReadChain, state: GateState, eviden
     if apart > REJECTED_FORWARD:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {REJECTED_FORWARD:g}"
+    if evidence.shifted:
+        yield from _lone_expiry(fit.surface, evidence, believed)
+        return
     size, sentence = _worst_jump(fit.surface, evidence, believed)
     if sentence:
         yield SurfaceStatus.REJECTED if size > REJECTED_JUMP else SurfaceStatus.DEGRADED, sentence
@@ -151,13 +158,24 @@ def _forward_apart(surface: VolSurface, previous: VolSurface) -> float:
     return float(np.abs(moves - np.median(moves)).max()) / widening_since(previous, surface.as_of_ms)
 
 
+def _lone_expiry(surface: VolSurface, evidence: Evidence, believed: bool) -> Iterator[Finding]:
+    """In a shift of regime most expiries have confirmed a move, so that one which moves by itself is looked for."""
+    widening = widening_since(evidence.previous, surface.as_of_ms)
+    lone = loneliest_move(evidence.innovations, widening, JUDGED_DEVIATIONS)
+    if lone and lone.half_widths > REJECTED_JUMP:
+        status = SurfaceStatus.DEGRADED if believed or lone.half_widths <= REJECTED_LONE else SurfaceStatus.REJECTED
+        yield (
+            status,
+            f"lone expiry: mids of {lone.t * 365.0:.1f} days moved by {lone.move:+.4f}, {lone.half_widths:.1f}"
+            " half-widths of its bar beyond those of the expiries before and after it",
+        )
+
+
 def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool) -> tuple[float, str | None]:
     """Return the largest move beyond the bars, in half-widths, that the mids do not confirm, and its sentence.
 
-    Looked at are the places of the chain's own quotes. In a shift of regime most expiries have confirmed a move.
+    Looked at are the places of the chain's own quotes.
     """
-    if evidence.shifted:
-        return 0.0, None
     innovations = evidence.innovations
     widening = widening_since(evidence.previous, surface.as_of_ms)
     new = {s.expiry_ms: s for s in surface.slices}
