@@ -1,0 +1,218 @@
+"""Perturbed recorded chains by the ten thousand through the whole calibration: what breaks, and the case that shows it.
+
+``python -m tests.bench.campaign --count 30000 --seed 1`` prints a line for each failure and the counts at the end.
+A failure is repeated by its seed and number: ``--seed 1 --first 4711 --count 1``.
+"""
+
+import argparse
+import math
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from app.quant.arbitrage import certify
+from app.quant.calibration import NoSmile, SurfaceStatus
+from app.quant.chain import OptionChain
+from app.quant.gate import COMPARABLE_MS, JUDGED_DEVIATIONS, LARGE_JUMP, widening_since
+from app.quant.innovations import innovations_of
+from app.quant.maintenance import MaintainedFit, MaintenanceState, maintain_surface
+from app.quant.smile import read_smiles
+from app.quant.surface import VolSurface
+from app.service.document import decode_document, encode_document
+from app.service.evaluate import surface_of
+from app.service.publish import maintained_document
+from app.venues import VENUES
+from tests.bench.perturbations import BAD, BENIGN
+from tests.quant.market import SERIES, maintained_series, recorded_chains
+from tests.venues.bodies import native_surface_quotes, recorded
+
+STALE_STEPS: Final = 12
+"""Steps of five minutes that a stale previous surface is old at least."""
+BELIEVED: Final = {"one_expiry_off": LARGE_JUMP, "stale_forwards": LARGE_JUMP}
+"""Half-widths up to which all mids of one expiry, agreeing with each other, are taken for a market of their own."""
+PROGRESS: Final = 1000
+AUGUST: Final = "deribit_btc_chain_2026-08-01T175804Z.json.gz"
+SINGLES: Final = ("surface_quotes_btc_2026-04-27.json.gz", "surface_quotes_eth_2026-01-31.json.gz")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A chain, what it is the successor of, and what was done to it; ``harmless`` has the benign edits alone.
+
+    ``bars`` is how many half-widths a surface of ``chain`` may move for them and still be called ok.
+    """
+
+    name: str
+    chain: OptionChain
+    harmless: OptionChain | None
+    bars: float
+    previous: VolSurface | None
+    state: MaintenanceState | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that must not be: crash, non-finite, uncertified, silent or warning."""
+
+    kind: str
+    detail: str
+
+
+@cache
+def single_chains() -> tuple[OptionChain, ...]:
+    """The recorded chains that belong to no series."""
+    listed = (VENUES["native"].parse(native_surface_quotes(name), received_ms=0) for name in SINGLES)
+    return (VENUES["deribit"].parse(recorded(AUGUST), received_ms=0), *listed)
+
+
+@cache
+def single_fit(which: int) -> MaintainedFit:
+    """The fit of one of them."""
+    return maintain_surface(single_chains()[which])
+
+
+def drawn(seed: int, number: int) -> Case:
+    """Return case ``number`` of ``seed``: one to three edits of a recorded chain, and a previous surface or none."""
+    rng = np.random.default_rng([seed, number])
+    source = ("BTC", "ETH", "single")[rng.choice(3, p=[0.4, 0.4, 0.2])]
+    before = ("none", "warm", "stale")[rng.choice(3, p=[0.2, 0.6, 0.2])]
+    if source == "single":
+        at = int(rng.integers(len(single_chains())))
+        chain, known = single_chains()[at], None if before == "none" else single_fit(at)
+    else:
+        at = int(rng.integers(STALE_STEPS + 1, SERIES))
+        chain, ago = recorded_chains(source)[at], {"none": 0, "warm": 1, "stale": int(rng.integers(2, at))}[before]
+        known = maintained_series(source)[at - ago] if ago else None
+    benign = [str(name) for name in rng.choice(list(BENIGN), rng.choice(3, p=[0.3, 0.4, 0.3]), replace=False)]
+    bad = [str(name) for name in rng.choice(list(BAD), rng.choice(3, p=[0.5, 0.4, 0.1]), replace=False)]
+    for name in benign:
+        chain = BENIGN[name](chain, rng) if chain.expiries else chain
+    harmless = chain
+    for name in bad:
+        chain = BAD[name](chain, rng) if chain.expiries else chain
+    return Case(
+        f"{source} {at} {before}: {' + '.join([*benign, *bad]) or 'as it was'}",
+        chain,
+        harmless if bad else None,
+        max([BELIEVED.get(name, 1.0) for name in bad], default=1.0),
+        known.fit.surface if known else None,
+        known.state if known else None,
+    )
+
+
+def examined(case: Case) -> Iterator[Finding | str]:
+    """Run ``case``; yield what must not be, and the status it ended with."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            maintained = maintain_surface(case.chain, previous=case.previous, state=case.state)
+        except NoSmile:
+            yield "no smile"
+            return
+        # Any error at all is what this looks for.
+        except Exception as error:  # noqa: BLE001
+            yield Finding("crash", f"{type(error).__name__}: {error}")
+            return
+    yield maintained.fit.status.value
+    yield from (Finding("warning", f"{w.category.__name__}: {w.message}") for w in caught)
+    if maintained.fit.status is not SurfaceStatus.REJECTED:
+        yield from _published(case, maintained)
+        if maintained.fit.status is SurfaceStatus.OK:
+            yield from _silent(case, maintained.fit.surface)
+
+
+def _published(case: Case, maintained: MaintainedFit) -> Iterator[Finding]:
+    document = maintained_document(maintained, case.chain)
+    for place, number in _numbers(msgspec.structs.asdict(document)):
+        if not math.isfinite(number):
+            yield Finding("non-finite", f"{place} = {number}")
+    stored = surface_of(decode_document(encode_document(document)))
+    for certificate in (maintained.fit.certificate, certify(stored.states)):
+        if not certificate.arbitrage_free:
+            yield Finding("uncertified", certificate.failures[0])
+
+
+def _numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """Yield every float in a tree of structs, mappings and lists, with its place."""
+    if isinstance(value, float):
+        yield place, value
+    elif isinstance(value, msgspec.Struct):
+        yield from _numbers(msgspec.structs.asdict(value), place)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _numbers(item, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _numbers(item, f"{place}[{i}]")
+
+
+def _silent(case: Case, after: VolSurface) -> Iterator[Finding]:
+    """A bad chain's surface that calls itself ok, away by more than the bars from where it stood and should stand."""
+    if case.harmless is None or case.previous is None or after.as_of_ms - case.previous.as_of_ms > COMPARABLE_MS:
+        return
+    try:
+        true = maintain_surface(case.harmless, previous=case.previous, state=case.state).fit
+    except NoSmile:
+        return
+    moves = _moves(case.previous, after, case.chain)
+    if true.status is not SurfaceStatus.REJECTED:
+        moves = np.minimum(moves, _moves(case.previous, after, case.chain, true.surface))
+    if moves.size and moves.max() > case.bars:
+        yield Finding("silent", f"moved by {moves.max():.2f} half-widths")
+
+
+def _moves(
+    before: VolSurface, after: VolSurface, chain: OptionChain, origin: VolSurface | None = None
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return moves of vol at the chain's quotes, from ``origin`` or ``before``, in half-widths of the wider bars."""
+    found = innovations_of(read_smiles(chain).smiles, before)
+    stood = {s.expiry_ms: s for s in (origin or before).slices}
+    new = {s.expiry_ms: s for s in after.slices}
+    sizes = [np.empty(0)]
+    for i, expiry_ms in enumerate(found.expiries):
+        if expiry_ms not in new or expiry_ms not in stood:
+            continue
+        rows = (found.slice == i) & (np.abs(found.deviations) <= JUDGED_DEVIATIONS)
+        vols = [np.sqrt(s[expiry_ms].curve.total_variance(found.k[rows]) / s[expiry_ms].t) for s in (new, stood)]
+        bars = widening_since(before, chain.as_of_ms) * found.half_width[rows]
+        band = new[expiry_ms].band
+        sizes.append(np.abs(vols[0] - vols[1]) / (np.fmax(bars, band.half_width_at(found.k[rows])) if band else bars))
+    return np.nan_to_num(np.concatenate(sizes), nan=0.0)
+
+
+def campaign(seed: int, first: int, count: int) -> Counter[str]:
+    """Run the cases and print what must not be; return how many there were of each kind and status."""
+    counts: Counter[str] = Counter()
+    started = time.perf_counter()
+    for number in range(first, first + count):
+        case = drawn(seed, number)
+        for found in examined(case):
+            if isinstance(found, str):
+                counts[found] += 1
+                continue
+            counts[found.kind] += 1
+            print(f"--seed {seed} --first {number} --count 1: {found.kind}: {case.name}: {found.detail}", flush=True)
+        if (number - first + 1) % PROGRESS == 0:
+            print(f"{number - first + 1} cases, {time.perf_counter() - started:.0f} s: {dict(counts)}", flush=True)
+    return counts
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, run, and print the counts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=20261122)
+    given = parser.parse_args(arguments)
+    print(dict(campaign(given.seed, given.first, given.count)))
+
+
+if __name__ == "__main__":
+    main()
