@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from app.api.chains import ChainAccepted, chains_router
 from app.api.context import ApiContext
 from app.api.evaluation import EvaluateAnswer, EvaluateRequest, evaluation_router
+from app.api.event_hub import EventHub
+from app.api.events import EventPage, events_router
 from app.api.hub import Hub
 from app.api.kept_chains import kept_chains_router
 from app.api.live_surface import Freshness
@@ -34,6 +36,7 @@ STRUCTS: Final = (
     ChainAccepted,
     EvaluateAnswer,
     EvaluateRequest,
+    EventPage,
     Live,
     Ready,
     SurfaceHistory,
@@ -52,9 +55,11 @@ def create_app(services: ApiServices) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(context.hub.run(), name="hub"),
+            asyncio.create_task(context.event_hub.run(), name="event_hub"),
             asyncio.create_task(context.metrics.watch_event_loop(), name="event_loop_watch"),
         ]
-        tasks[0].add_done_callback(lambda task: _report_end(context.hub, task))
+        for feed in tasks[:2]:
+            feed.add_done_callback(lambda task: _report_end(context.hub, task))
         try:
             yield
         finally:
@@ -81,6 +86,7 @@ def create_app(services: ApiServices) -> FastAPI:
         evaluation_router(context),
         kept_chains_router(context),
         quotes_router(context),
+        events_router(context),
         stream_router(context),
         page_router(),
         operations_router(context, app),
@@ -97,7 +103,8 @@ def _context(services: ApiServices) -> ApiContext:
         return Freshness(services.clock(), services.limits.stale_after_s)
 
     hub = Hub(services.reader, services.feed, freshness=freshness, metrics=metrics)
-    return ApiContext(services, hub, metrics, CapacityLimiter(services.limits.parsing_threads))
+    event_hub = EventHub(services.event_feed, metrics)
+    return ApiContext(services, hub, event_hub, metrics, CapacityLimiter(services.limits.parsing_threads))
 
 
 def _document(app: FastAPI, services: ApiServices) -> None:
@@ -115,4 +122,4 @@ def _report_end(hub: Hub, task: "asyncio.Task[None]") -> None:
     """Make /livez and /readyz say that this process hears no updates any more."""
     if not task.cancelled():
         hub.failed = True
-        log.critical("update_feed_ended", exc_info=task.exception())
+        log.critical("update_feed_ended", extra={"feed": task.get_name()}, exc_info=task.exception())

@@ -6,8 +6,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from app.api.connection import Authenticated, CloseCode, Credentials
+from app.api.event_queue import StreamEvent
 from app.api.message_format import MessageFormat
-from app.api.openapi import SCHEMAS, reference
+from app.api.openapi import EVENT_EXAMPLE, SCHEMAS, reference
 from app.api.problem import Problem
 from app.api.stream_protocol import Ack, Pong, StreamError, StreamRequest
 from app.service.document import SurfaceMessage
@@ -32,18 +33,22 @@ class StreamSurface(msgspec.Struct, frozen=True):
 _CLOSE_CODES: Final = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in CloseCode)
 
 _RECEIVED: Final = ("StreamRequest", "Credentials")
-_SENT: Final = ("StreamSurface", "Ack", "Pong", "StreamError", "Authenticated")
+_SENT: Final = ("StreamSurface", "StreamEvent", "Ack", "Pong", "StreamError", "Authenticated")
 _ANSWERS: Final = ("ChainAccepted", "SurfaceMessage", "Problem", "Authenticated")
 
 
 def asyncapi_document(title: str, version: str, venues: Mapping[str, Venue], accepted: type) -> dict[str, Any]:
     """Return the document; ``accepted`` is the struct that answers a chain."""
-    sent = [StreamSurface, StreamRequest, Ack, Pong, StreamError, Problem, SurfaceMessage, accepted]
+    sent = [StreamSurface, StreamEvent, StreamRequest, Ack, Pong, StreamError, Problem, SurfaceMessage, accepted]
     sent += [Credentials, Authenticated]
     formats, components = msgspec.json.schema_components(
         [venue.schema for venue in venues.values()] + sent, ref_template=SCHEMAS
     )
-    messages = {name: {"payload": reference(name)} for name in (*_RECEIVED, *_SENT, *_ANSWERS)}
+    messages: dict[str, dict[str, Any]] = {
+        name: {"payload": reference(name)} for name in (*_RECEIVED, *_SENT, *_ANSWERS)
+    }
+    example = {"type": "event", "channel": "events.BTC", "missed": 0, "data": EVENT_EXAMPLE, "reset": False}
+    messages["StreamEvent"]["examples"] = [{"payload": example}]
     messages["Chain"] = {"payload": {"anyOf": list(formats[: len(venues)])}}
     return {
         "asyncapi": "3.0.0",
@@ -60,7 +65,7 @@ def asyncapi_document(title: str, version: str, venues: Mapping[str, Venue], acc
         },
         "operations": {
             "request": _operation("receive", "stream", _RECEIVED, "Subscribe, unsubscribe, ping."),
-            "announce": _operation("send", "stream", _SENT, "Snapshots, updates and replies."),
+            "announce": _operation("send", "stream", _SENT, "Snapshots, updates, events and replies."),
             "submitChains": _operation("receive", "chains", ("Chain", "Credentials"), "One chain a message."),
             "answerChains": _operation("send", "chains", _ANSWERS, "One answer a chain, in order."),
         },

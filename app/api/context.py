@@ -8,6 +8,7 @@ from anyio import CapacityLimiter
 from starlette.responses import Response
 
 from app.api.connection_count import ConnectionCount
+from app.api.event_hub import EventHub
 from app.api.hub import Hub
 from app.api.live_surface import Freshness
 from app.api.services import ApiServices
@@ -23,6 +24,7 @@ class ApiContext:
 
     services: ApiServices
     hub: Hub
+    event_hub: EventHub
     metrics: ServiceMetrics
     parsing: CapacityLimiter
     callers: ConnectionCount = field(default_factory=ConnectionCount)

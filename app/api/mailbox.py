@@ -1,4 +1,4 @@
-"""What waits to be sent to one client: bounded, the newest surface of each channel only."""
+"""What waits to be sent to one client: bounded, the newest surface of each channel only, and events in order."""
 
 import asyncio
 from collections import deque
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from app.api.event_queue import EventQueue, QueuedEvent
 from app.api.live_surface import LiveSurface
 from app.api.message_format import packed
 
@@ -46,6 +47,7 @@ class Mailbox:
         """``is_visible`` says of an underlying whether its surfaces may be sent to this client."""
         self._is_visible = is_visible
         self.filled = asyncio.Event()
+        self.events = EventQueue()
         self._replies: deque[str] = deque()
         self._slots: dict[str, Slot] = {}
 
@@ -75,15 +77,22 @@ class Mailbox:
             self._slots.setdefault(update.live.channel, Slot(update))
             self.filled.set()
 
+    def put_event(self, event: QueuedEvent) -> bool:
+        """Queue an event; True when an older one was dropped for it."""
+        if not self._is_visible(event.event.underlying):
+            return False
+        self.filled.set()
+        return self.events.put(event)
+
     def next_reply(self) -> str | None:
         """Return the oldest reply, or None."""
         return self._replies.popleft() if self._replies else None
 
     def next_slot(self) -> Slot | None:
-        """Return what waits longest, or None, and then ``filled`` is cleared."""
+        """Return the surface that waits longest; without one None, and ``filled`` is cleared if nothing else waits."""
         if self._slots:
             return self._slots.pop(next(iter(self._slots)))
-        if not self._replies:
+        if not self._replies and self.events.is_empty:
             self.filled.clear()
         return None
 

@@ -72,6 +72,25 @@ QUOTES_EXAMPLE: Final = {
 """Some strikes of one expiry of the recorded market, rounded."""
 
 
+EVENT_EXAMPLE: Final = {
+    "id": "1795370037521-0-0",
+    "kind": "gate",
+    "underlying": "BTC",
+    "at": "2026-11-22T17:53:57.521Z",
+    "version": "1795370037521825",
+    "message": "published degraded: error: RMS vol error is 0.1195, more than 0.05",
+    "values": {
+        "status": "degraded",
+        "status_before": "ok",
+        "rejected_before": 0,
+        "rules": "error",
+        "rmse_vol": 0.11945899506384193,
+        "inside_spread": 0.9521531100478469,
+    },
+}
+"""What the chain after the inflation figures of 2023-04-12 said."""
+
+
 def reference(struct: str) -> dict[str, Any]:
     """Return a reference to a schema of the document."""
     return {"$ref": SCHEMAS.format(name=struct)}
@@ -170,6 +189,15 @@ QUOTES: Final = operation(
     description="Of the newest surface, of the one that stood at a time, or of a version. 404 once its chain is no"
     " longer kept.",
     example=QUOTES_EXAMPLE,
+)
+EVENTS: Final = operation(
+    "listEvents",
+    "Get what happened, newest first",
+    {200: ("A page; next_cursor leads to the next.", "EventPage")},
+    (*_READ, 422),
+    description="Shifts of regime, verdicts of the gate, alarms, rolls, dead letters, failures and promotions: each"
+    " said once, when it happened. Of the underlyings that the key is for.",
+    example={"next_cursor": EVENT_EXAMPLE["id"], "events": [EVENT_EXAMPLE]},
 )
 EVALUATE: Final = operation(
     "evaluateSurface",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from app.api.access import Gate
 from app.quant.chain import OptionChain
 from app.service.admission import AnswerMemory
+from app.service.event import EventFeed, EventLog
 from app.service.ports import ChainArchive, ChainIntake, Fleet, SurfaceReader, UpdateFeed
 from app.venues import BODY_FORMATS
 from app.venues.venue import Venue
@@ -53,6 +54,8 @@ class ApiServices:
     venues: Mapping[str, Venue]
     encode_chain: Callable[[OptionChain], bytes]
     clock: Callable[[], int]
+    events: EventLog
+    event_feed: EventFeed
     body_formats: Mapping[tuple[str, str], Venue] = field(default_factory=lambda: BODY_FORMATS)
     limits: ApiLimits = field(default_factory=ApiLimits)
     archive: ChainArchive | None = None

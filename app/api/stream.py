@@ -10,12 +10,22 @@ from starlette.websockets import WebSocket
 from app.api.access import Caller
 from app.api.connection import CloseCode, Closing, accepted, receive_message, send_message
 from app.api.context import ApiContext
+from app.api.event_subscriptions import EventSubscriptions
 from app.api.hub import EVERY_SURFACE
 from app.api.live_surface import CHANNEL_PREFIX, MessageType, stream_message
 from app.api.mailbox import Mailbox, MailboxFull, Slot
 from app.api.message_format import MessageFormat, offered
 from app.api.problem import InvalidRequest
-from app.api.stream_protocol import Ack, Pong, StreamError, StreamRequest, encode, parse_request, sort_channels
+from app.api.stream_protocol import (
+    Ack,
+    Pong,
+    StreamError,
+    StreamRequest,
+    encode,
+    is_event_channel,
+    parse_request,
+    sort_channels,
+)
 from app.api.token_bucket import TokenBucket
 from app.service.access_key import Scope
 from app.service.iso_time import iso_utc
@@ -54,6 +64,7 @@ class StreamClient:
         self._caller = caller
         self._format = format_
         self._mailbox = Mailbox(caller.sees)
+        self._events = EventSubscriptions(context, caller, self._mailbox)
         self._channels: set[str] = set()
         self._resumes: dict[str, int] = {}
         self._started: set[str] = set()
@@ -70,8 +81,10 @@ class StreamClient:
         except ExceptionGroup as ended:
             raise ended.exceptions[0] from None
         finally:
+            self._events.close()
             for channel in self._channels:
-                self._context.hub.detach(self._mailbox, channel)
+                if not is_event_channel(channel):
+                    self._context.hub.detach(self._mailbox, channel)
 
     async def _watch_key(self) -> None:
         while True:
@@ -108,11 +121,16 @@ class StreamClient:
         found, reasons = sort_channels(request, taken=asked, limit=self._limits.ws_channels, sees=self._caller.sees)
         named = [channel for channel in found if channel in request.channels]
         self._reply(Ack(request.id, named, list(reasons), reasons))
-        for channel, version in found.items():
-            if version is not None:
-                self._resumes[channel.removeprefix(CHANNEL_PREFIX)] = version
+        for channel, mark in found.items():
+            if mark is not None and is_event_channel(channel):
+                self._events.resume(channel, mark)
+            elif mark is not None:
+                self._resumes[channel.removeprefix(CHANNEL_PREFIX)] = int(mark)
         for channel in named:
             self._channels.add(channel)
+            if is_event_channel(channel):
+                self._events.subscribe(channel)
+                continue
             self._context.hub.attach(self._mailbox, channel)
             for update in self._context.hub.updates(channel):
                 if update.live.published.underlying not in self._resumes:
@@ -125,7 +143,10 @@ class StreamClient:
         reasons = {channel: "not subscribed" for channel in request.channels if channel not in self._channels}
         for channel in known:
             self._channels.discard(channel)
-            self._context.hub.detach(self._mailbox, channel)
+            if is_event_channel(channel):
+                self._events.unsubscribe(channel)
+            else:
+                self._context.hub.detach(self._mailbox, channel)
         if EVERY_SURFACE not in self._channels:
             self._mailbox.keep_only(self._channels)
             self._resumes = {u: v for u, v in self._resumes.items() if CHANNEL_PREFIX + u in self._channels}
@@ -135,6 +156,7 @@ class StreamClient:
         while True:
             await self._mailbox.filled.wait()
             await self._send_replies()
+            await self._events.speak(self._send_after_replies)
             if self._resumes:
                 underlying = next(iter(self._resumes))
                 await self._catch_up(underlying, self._resumes.pop(underlying))
@@ -189,6 +211,10 @@ class StreamClient:
         if newest:
             freshness = self._context.freshness()
             await self._send(stream_message(newest.published, freshness, kind="snapshot", reset=True))
+
+    async def _send_after_replies(self, text: str) -> None:
+        await self._send_replies()
+        await self._send(text)
 
     async def _send(self, text: str) -> None:
         await self._send_message(self._format.written(text))

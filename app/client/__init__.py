@@ -11,6 +11,9 @@
                 print("surfaces were missed:", heard.missed)        # None: nobody can say how many
             print(heard.surface.underlying, heard.surface.version, heard.surface.fit.rmse_vol)
 
+        for event in desk.events("BTC", kind="gate"):               # newest first; stream(events=True) says new ones
+            print(event.at, event.message)
+
 and with asyncio:
 
     async with AsyncClient("http://127.0.0.1:8000") as desk:
@@ -21,7 +24,7 @@ A request that the service cannot take now (429, 503, no answer) is tried again 
 refusal raises ServiceError with the service's own words. Nothing of the server is imported.
 """
 
-from app.client.answers import ChainOutcome, Evaluation, Heard, ServiceError, SurfaceLine
+from app.client.answers import ChainOutcome, Evaluation, Heard, HeardEvent, ServiceError, SurfaceLine
 from app.client.asynchronous import AsyncClient
 from app.client.blocking import Client
 from app.client.stream_state import ChannelRejected
@@ -33,6 +36,7 @@ __all__ = [
     "Client",
     "Evaluation",
     "Heard",
+    "HeardEvent",
     "ServiceError",
     "SurfaceLine",
 ]

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from app.service.document import SurfaceMessage
+from app.service.event import EventMessage
 from app.service.quotes_document import SurfaceQuotes
 
 Column = list[float | None]
@@ -84,6 +85,17 @@ class Heard:
     missed: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class HeardEvent:
+    """An event from the stream; ``missed`` counts those before it that were lost on the way.
+
+    ``event`` is None, and ``missed`` too, where events were lost and nobody can say how many.
+    """
+
+    event: EventMessage | None
+    missed: int | None
+
+
 class Problem(msgspec.Struct, frozen=True):
     """RFC 9457."""
 
@@ -99,6 +111,13 @@ class HistoryPage(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
+class EventPage(msgspec.Struct, frozen=True):
+    """Kept events, newest first."""
+
+    events: list[EventMessage]
+    next_cursor: str | None
+
+
 class SurfaceLines(msgspec.Struct, frozen=True):
     """The list of surfaces."""
 
@@ -109,6 +128,7 @@ read_surface: Final = msgspec.json.Decoder(SurfaceMessage).decode
 read_outcome: Final = msgspec.json.Decoder(ChainOutcome).decode
 read_quotes: Final = msgspec.json.Decoder(SurfaceQuotes).decode
 read_page: Final = msgspec.json.Decoder(HistoryPage).decode
+read_events: Final = msgspec.json.Decoder(EventPage).decode
 read_lines: Final = msgspec.json.Decoder(SurfaceLines).decode
 read_evaluation: Final = msgspec.json.Decoder(Evaluation).decode
 _read_problem: Final = msgspec.json.Decoder(Problem).decode

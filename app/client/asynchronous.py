@@ -4,17 +4,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from app.client import calls
-from app.client.answers import ChainOutcome, Evaluation, Heard, SurfaceLine, error_of
+from app.client.answers import ChainOutcome, Evaluation, Heard, HeardEvent, SurfaceLine, error_of
 from app.client.calls import TRY_AGAIN, Call, Places, pause_s
 from app.client.stream_state import StreamState, refuse_if_not_let_in
 from app.service.document import SurfaceMessage
+from app.service.event import EventMessage
 from app.service.quotes_document import SurfaceQuotes
 
 T = TypeVar("T")
@@ -76,6 +77,19 @@ class AsyncClient:
             if cursor is None:
                 return
 
+    async def events(
+        self, underlying: str | None = None, *, kind: str | None = None, page: int = 50
+    ) -> AsyncIterator[EventMessage]:
+        """Yield every kept event, newest first, ``page`` a request; of one underlying and one kind where named."""
+        cursor = None
+        while True:
+            found = await self._do(calls.get_events(underlying, kind, page, cursor))
+            for event in found.events:
+                yield event
+            cursor = found.next_cursor
+            if cursor is None:
+                return
+
     async def chain(self, underlying: str, as_of: str) -> dict[str, Any]:
         """Return the chain as of exactly this time that a kept surface was fitted to, in the native format."""
         return await self._do(calls.get_chain(underlying, as_of))
@@ -102,13 +116,19 @@ class AsyncClient:
         query |= {"log_moneyness": log_moneyness}
         return await self._do(calls.evaluate(underlying, **query, greeks=greeks, dynamics=dynamics))
 
-    async def stream(self, *underlyings: str) -> AsyncIterator[Heard]:
-        """Yield surfaces as they are published, of all underlyings where none is named, for ever.
+    @overload
+    def stream(self, *underlyings: str, events: Literal[False] = False) -> AsyncIterator[Heard]: ...
 
-        A lost connection is made again and resumes after the last surface. Raises ChannelRejected, and ServiceError
-        (401, 403) where the service does not let this client in.
+    @overload
+    def stream(self, *underlyings: str, events: bool) -> AsyncIterator[Heard | HeardEvent]: ...
+
+    async def stream(self, *underlyings: str, events: bool = False) -> AsyncIterator[Heard | HeardEvent]:
+        """Yield surfaces as they are published, of all underlyings where none is named, for ever; and ``events``.
+
+        A lost connection is made again and resumes after the last surface and event. Raises ChannelRejected, and
+        ServiceError (401, 403) where the service does not let this client in.
         """
-        state = StreamState(underlyings)
+        state = StreamState(underlyings, events=events)
         url = self._url.replace("http", "ws", 1) + "/v1/stream"
         tries = 0
         while True:

@@ -3,17 +3,18 @@
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
 
 from app.client import calls
-from app.client.answers import ChainOutcome, Evaluation, Heard, SurfaceLine, error_of
+from app.client.answers import ChainOutcome, Evaluation, Heard, HeardEvent, SurfaceLine, error_of
 from app.client.calls import TRY_AGAIN, Call, Places, pause_s
 from app.client.stream_state import StreamState, refuse_if_not_let_in
 from app.service.document import SurfaceMessage
+from app.service.event import EventMessage
 from app.service.quotes_document import SurfaceQuotes
 
 T = TypeVar("T")
@@ -72,6 +73,18 @@ class Client:
             if cursor is None:
                 return
 
+    def events(
+        self, underlying: str | None = None, *, kind: str | None = None, page: int = 50
+    ) -> Iterator[EventMessage]:
+        """Yield every kept event, newest first, ``page`` a request; of one underlying and one kind where named."""
+        cursor = None
+        while True:
+            found = self._do(calls.get_events(underlying, kind, page, cursor))
+            yield from found.events
+            cursor = found.next_cursor
+            if cursor is None:
+                return
+
     def chain(self, underlying: str, as_of: str) -> dict[str, Any]:
         """Return the chain as of exactly this time that a kept surface was fitted to, in the native format."""
         return self._do(calls.get_chain(underlying, as_of))
@@ -98,13 +111,19 @@ class Client:
         query |= {"log_moneyness": log_moneyness}
         return self._do(calls.evaluate(underlying, **query, greeks=greeks, dynamics=dynamics))
 
-    def stream(self, *underlyings: str) -> Iterator[Heard]:
-        """Yield surfaces as they are published, of all underlyings where none is named, for ever.
+    @overload
+    def stream(self, *underlyings: str, events: Literal[False] = False) -> Iterator[Heard]: ...
 
-        A lost connection is made again and resumes after the last surface. Raises ChannelRejected, and ServiceError
-        (401, 403) where the service does not let this client in.
+    @overload
+    def stream(self, *underlyings: str, events: bool) -> Iterator[Heard | HeardEvent]: ...
+
+    def stream(self, *underlyings: str, events: bool = False) -> Iterator[Heard | HeardEvent]:
+        """Yield surfaces as they are published, of all underlyings where none is named, for ever; and ``events``.
+
+        A lost connection is made again and resumes after the last surface and event. Raises ChannelRejected, and
+        ServiceError (401, 403) where the service does not let this client in.
         """
-        state = StreamState(underlyings)
+        state = StreamState(underlyings, events=events)
         url = self._url.replace("http", "ws", 1) + "/v1/stream"
         tries = 0
         while True:

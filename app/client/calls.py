@@ -12,9 +12,11 @@ import msgspec
 from app.client.answers import (
     ChainOutcome,
     Evaluation,
+    EventPage,
     HistoryPage,
     SurfaceLines,
     read_evaluation,
+    read_events,
     read_lines,
     read_outcome,
     read_page,
@@ -67,6 +69,12 @@ def get_history(underlying: str, limit: int, cursor: str | None) -> Call[History
     """Return the call that reads a page of kept surfaces."""
     params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
     return Call("GET", f"/v1/surfaces/{_part(underlying)}/history", read_page, params)
+
+
+def get_events(underlying: str | None, kind: str | None, limit: int, cursor: str | None) -> Call[EventPage]:
+    """Return the call that reads a page of events."""
+    asked = {"underlying": underlying, "kind": kind, "limit": str(limit), "cursor": cursor}
+    return Call("GET", "/v1/events", read_events, {name: value for name, value in asked.items() if value is not None})
 
 
 def get_chain(underlying: str, as_of: str) -> Call[dict[str, Any]]:

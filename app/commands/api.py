@@ -76,6 +76,8 @@ def _services(settings: Settings) -> ApiServices:
         venues=VENUES,
         encode_chain=encode_chain,
         clock=lambda: time.time_ns() // 1_000_000,
+        events=store.events,
+        event_feed=store.event_feed,
         limits=ApiLimits(
             max_body_bytes=settings.max_body_bytes,
             stale_after_s=settings.stale_after_s,

@@ -60,6 +60,9 @@ class ServiceMetrics:
         self.ws_conflated = Counter(
             "volsurf_ws_conflated", "Surfaces a slow subscriber was not sent.", registry=registry
         )
+        self.ws_events_missed = Counter(
+            "volsurf_ws_events_missed", "Events a slow subscriber was not sent.", registry=registry
+        )
         self.ws_slow_disconnects = Counter(
             "volsurf_ws_slow_disconnects", "Connections closed because the client did not read.", registry=registry
         )

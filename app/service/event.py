@@ -1,12 +1,20 @@
 """What an operator or an auditor wants to know about an underlying: said once, in the script that made it happen."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol, Self
+
+import msgspec
+
+from app.service.iso_time import iso_utc
 
 Value = str | int | float | None
 """A number (or name) that a message carries, for machines."""
+
+ID: Final = r"([0-9]{1,15})-([0-9]{1,15})-([0-9]{1,3})"
+_ID: Final = re.compile(ID)
 
 
 class EventKind(StrEnum):
@@ -40,11 +48,35 @@ class Notice:
     values: Mapping[str, Value] = field(default_factory=dict)
 
 
+class EventId(NamedTuple):
+    """Where an event stands: ids compare by time, then by the order within a millisecond, then by shard."""
+
+    ms: int
+    sequence: int
+    shard: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the id written as ``text``. Raises ValueError."""
+        found = _ID.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no id of an event: <ms>-<sequence>-<shard>")
+        return cls(*map(int, found.groups()))
+
+    @property
+    def entry(self) -> str:
+        """Time and order: the id within its shard."""
+        return f"{self.ms}-{self.sequence}"
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.sequence}-{self.shard}"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A recorded event. ``at_ms`` is when, by the store's clock; ``version`` the surface it came with, if any.
 
-    ``id`` is ``<ms>-<sequence>-<shard>``: those of one underlying rise.
+    ``id`` is an EventId as text: those of one underlying rise.
     """
 
     id: str
@@ -54,6 +86,25 @@ class Event:
     version: int | None
     message: str
     values: Mapping[str, Value]
+
+
+class EventMessage(msgspec.Struct, frozen=True):
+    """An event as it is sent: ``message`` is for people, ``values`` are its numbers for machines."""
+
+    id: str
+    kind: EventKind
+    underlying: str
+    at: str
+    version: str | None
+    message: str
+    values: dict[str, Value]
+
+
+def event_message(event: Event) -> EventMessage:
+    """Return what is sent about ``event``."""
+    version = None if event.version is None else str(event.version)
+    at = iso_utc(event.at_ms)
+    return EventMessage(event.id, event.kind, event.underlying, at, version, event.message, dict(event.values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +132,12 @@ class EventLog(Protocol):
         """
         ...
 
-    async def after(self, event_id: str, *, limit: int, underlying: str | None = None) -> Sequence[Event] | None:
-        """Return up to ``limit`` events after the one with this id, oldest first; None when some are gone.
+    async def after(
+        self, event_id: str, *, limit: int, underlyings: Collection[str] | None = None
+    ) -> Sequence[Event] | None:
+        """Return up to ``limit`` events after the one with this id, oldest first; None when some may be gone.
 
-        Only those of ``underlying``, where given. Raises ValueError for what is no id.
+        Only those of ``underlyings``, where given. Raises ValueError for what is no id.
         """
         ...
 

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from app.service.event import EventBatch
+from app.service.event import EventBatch, EventId
 from app.service.ports import StoreUnavailable
-from app.store.event_records import EventId, event_of, number_of
+from app.store.event_records import event_of, id_of, number_of
 from app.store.keys import Keys
 from app.store.links import BLOCK_S, Link
 from app.store.records import Entry
@@ -61,7 +61,7 @@ class RedisEventFeed:
         for shard, page in zip(self._keys.shards, ends, strict=True):
             end = _Position(EventId(0, 0, shard), 0)
             if page:
-                end = _Position(EventId.of_entry(page[0][0], shard), number_of(page[0]))
+                end = _Position(id_of(page[0][0], shard), number_of(page[0]))
             known = self._positions.get(shard)
             if known is None or end.last < known.last:
                 self._positions[shard] = end
@@ -88,7 +88,7 @@ class RedisEventFeed:
         for stream, entries in answer:
             shard = shard_of[stream]
             missed += max(0, number_of(entries[0]) - self._positions[shard].number - 1)
-            self._positions[shard] = _Position(EventId.of_entry(entries[-1][0], shard), number_of(entries[-1]))
+            self._positions[shard] = _Position(id_of(entries[-1][0], shard), number_of(entries[-1]))
             events += [event for entry in entries if (event := event_of(entry, shard))]
         if missed:
             log.warning("event_log_trimmed_past_reader", extra={"events_missed": missed})

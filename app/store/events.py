@@ -3,10 +3,11 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from app.service.event import Event, EventKind
-from app.store.event_records import EventId, event_of, number_of
+from app.service.event import Event, EventId, EventKind
+from app.store.event_records import event_of, id_of, number_of
 from app.store.keys import Keys
 from app.store.links import Link
+from app.store.records import Entry
 
 SCANNED_AT_ONCE: Final = 250
 """Entries read at a time while looking for those that pass a filter: some 100 kB."""
@@ -29,32 +30,28 @@ class RedisEventLog:
     ) -> Sequence[Event]:
         """Return up to ``limit`` kept events older than the one with id ``before``, newest first."""
         mark = EventId.parse(before) if before else None
-        shards = self._keys.shards if underlyings is None else {self._keys.shard_of(name) for name in underlyings}
-
-        def passes(event: Event) -> bool:
-            return (underlyings is None or event.underlying in underlyings) and kind in (None, event.kind)
-
         found = []
-        for shard in shards:
+        for shard in self._shards_of(underlyings):
             last = "+" if mark is None else _below(mark, shard)
             taken: list[Event] = []
             while len(taken) < limit:
                 page = await self._link.run(
                     "XREVRANGE", self._keys.events(shard), last, "-", "COUNT", max(limit, SCANNED_AT_ONCE)
                 )
-                events = [event_of(entry, shard) for entry in page]
-                taken += [event for event in events if event and passes(event)]
+                taken += _readable(page, shard, underlyings, kind)
                 if not page:
                     break
                 last = f"({page[-1][0].decode()}"
             found += taken
         return sorted(found, key=_order, reverse=True)[:limit]
 
-    async def after(self, event_id: str, *, limit: int, underlying: str | None = None) -> Sequence[Event] | None:
-        """Return up to ``limit`` events after the one with this id, oldest first; None when some are gone."""
+    async def after(
+        self, event_id: str, *, limit: int, underlyings: Collection[str] | None = None
+    ) -> Sequence[Event] | None:
+        """Return up to ``limit`` events after the one with this id, oldest first; None when some may be gone."""
         mark = EventId.parse(event_id)
         found = []
-        for shard in self._keys.shards if underlying is None else [self._keys.shard_of(underlying)]:
+        for shard in self._shards_of(underlyings):
             taken: list[Event] = []
             begin = _above(mark, shard)
             while len(taken) < limit:
@@ -62,7 +59,9 @@ class RedisEventLog:
                     "XRANGE", self._keys.events(shard), begin, "+", "COUNT", max(limit, SCANNED_AT_ONCE)
                 )
                 events = [event_of(entry, shard) for entry in page]
-                taken += [event for event in events if event and underlying in (None, event.underlying)]
+                taken += [
+                    event for event in events if event and (underlyings is None or event.underlying in underlyings)
+                ]
                 if not page:
                     break
                 begin = f"({page[-1][0].decode()}"
@@ -72,10 +71,22 @@ class RedisEventLog:
             found += taken
         return sorted(found, key=_order)[:limit]
 
+    def _shards_of(self, underlyings: Collection[str] | None) -> Collection[int]:
+        return self._keys.shards if underlyings is None else {self._keys.shard_of(name) for name in underlyings}
+
     async def _is_gone(self, shard: int, mark: EventId) -> bool:
         """Tell whether entries of ``shard`` newer than ``mark`` may have been trimmed."""
         first = await self._link.run("XRANGE", self._keys.events(shard), "-", "+", "COUNT", 1)
-        return bool(first) and number_of(first[0]) > 1 and EventId.of_entry(first[0][0], shard) > mark
+        return bool(first) and number_of(first[0]) > 1 and id_of(first[0][0], shard) > mark
+
+
+def _readable(
+    page: Sequence[Entry], shard: int, underlyings: Collection[str] | None, kind: EventKind | None
+) -> list[Event]:
+    """Return the undamaged events of ``page`` that pass the filters."""
+    events = [event_of(entry, shard) for entry in page]
+    named = [event for event in events if event and (underlyings is None or event.underlying in underlyings)]
+    return [event for event in named if kind in (None, event.kind)]
 
 
 def _below(mark: EventId, shard: int) -> str:

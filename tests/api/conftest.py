@@ -37,7 +37,17 @@ def services(store: MemoryStore) -> ApiServices:
         return f"{chain.underlying} {len(chain)}".encode()
 
     return ApiServices(
-        store, store, store, store, VENUES, encode, clock=lambda: NOW_MS, answers=store, close=store.close
+        store,
+        store,
+        store,
+        store,
+        VENUES,
+        encode,
+        clock=lambda: NOW_MS,
+        events=store.events,
+        event_feed=store.events,
+        answers=store,
+        close=store.close,
     )
 
 

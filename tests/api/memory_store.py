@@ -15,6 +15,7 @@ from app.service.ports import (
     UnderlyingCounts,
 )
 from tests.api.documents import AS_OF_MS, published
+from tests.api.memory_events import MemoryEvents
 
 
 class MemoryStore:
@@ -30,6 +31,7 @@ class MemoryStore:
         self.fit_on_submit = False
         self.failures: dict[str, tuple[int, str]] = {}
         self.closed = False
+        self.events = MemoryEvents(self._check)
         self.answers: dict[tuple[str, str], KeptAnswer] = {}
         self._updates: asyncio.Queue[PublishedSurface] = asyncio.Queue()
 

@@ -12,7 +12,7 @@ import pytest
 from app.api.app import create_app
 from app.api.server import listening_socket, server_for
 from app.api.services import ApiServices
-from app.client import AsyncClient, ChainOutcome, ChannelRejected, Client, Heard, ServiceError
+from app.client import AsyncClient, ChainOutcome, ChannelRejected, Client, Heard, HeardEvent, ServiceError
 from app.service.access_key import Scope
 from app.venues import VENUES
 from tests.api.key_ring import MemoryKeyRing, strict_gate
@@ -179,3 +179,28 @@ def test_an_answer_of_something_between_is_shown() -> None:
         pytest.raises(ServiceError, match="bad gateway"),
     ):
         desk.surfaces()
+
+
+async def test_events_are_listed_and_streamed(services: ApiServices, store: MemoryStore) -> None:
+    for i in range(5):
+        store.events.say(f"number {i}", "BTC" if i % 2 else "ETH")
+
+    def ask(url: str) -> list[str]:
+        with Client(url) as desk:
+            return [event.message for event in desk.events("BTC", kind="gate", page=1)]
+
+    async with serving(services) as url, AsyncClient(url) as desk:
+        assert [event.message async for event in desk.events(page=2)] == [f"number {i}" for i in reversed(range(5))]
+        assert await asyncio.to_thread(ask, url) == ["number 3", "number 1"]
+        heard: list[Heard | HeardEvent] = []
+        asyncio.get_running_loop().call_later(0.3, lambda: (store.events.say("new"), store.publish()))
+        async with asyncio.timeout(LIMIT_S):
+            async for each in desk.stream("BTC", events=True):
+                heard.append(each)
+                if len(heard) == 2:
+                    break
+        (event,) = [each for each in heard if isinstance(each, HeardEvent)]
+        assert event.event is not None
+        assert (event.event.message, event.missed) == ("new", 0)
+        (surface,) = [each for each in heard if isinstance(each, Heard)]
+        assert surface.surface.version == "100"

@@ -5,10 +5,13 @@ import json
 import msgspec
 import pytest
 
+from app.api.event_queue import stream_event
 from app.api.live_surface import Freshness, stream_message
 from app.api.stream_protocol import Ack, StreamError, encode
+from app.client.answers import HeardEvent
 from app.client.stream_state import ChannelRejected, StreamState
 from tests.api.documents import AS_OF_MS, published
+from tests.api.memory_store import MemoryStore
 
 FRESHNESS = Freshness(AS_OF_MS, 120.0)
 
@@ -44,3 +47,17 @@ def test_refusals_are_raised():
         state.take(encode(StreamError("no")))
     with pytest.raises(msgspec.DecodeError):
         state.take("{")
+
+
+def test_events_resume_after_the_last_one_heard():
+    store = MemoryStore()
+    for underlyings, channel in ((["BTC"], "events.BTC"), ([], "events.*")):
+        state = StreamState(underlyings, events=True)
+        assert channel in json.loads(state.subscription())["channels"]
+        for event in (store.events.say("one"), store.events.say("two")):
+            found = state.take(stream_event("events.BTC", event, missed=3))
+            assert isinstance(found, HeardEvent)
+            assert found.event is not None
+            assert (found.event.message, found.missed) == (event.message, 3)
+            assert json.loads(state.subscription())["resume"] == {channel: event.id}
+        assert state.take(stream_event("events.BTC", None, reset=True)) == HeardEvent(None, None)

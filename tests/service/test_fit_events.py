@@ -1,17 +1,20 @@
 """What a fit says to people: each change once, with its numbers, and nothing while nothing changes."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.api.openapi import EVENT_EXAMPLE
 from app.service.document import DriftAlarm, SurfaceDocument
 from app.service.event import EventKind, Notice
 from app.service.fit_events import published_events, rules_of, unfit_events
+from app.service.publish import maintained_document
 from app.service.recalibrate import Unfit, recalibrate
-from tests.quant.market import recorded_chains
+from tests.quant.market import maintained_series, recorded_chains
 from tests.service.test_recalibrate import POLICY, claim_of, fitted
 
 ALARM = DriftAlarm("cusum", "1w", "level", 9.61, 9.5, "2023-04-12T06:00:00.000Z")
@@ -111,3 +114,24 @@ def test_a_rejected_chain_and_the_one_after_it_are_heard() -> None:
     assert [event.values.get("rules") for event in refused.events] == ["missing"]
     after = fitted(third, replace(before, state=refused.state))
     assert ("gate", "published ok again after 1 rejected in a row") in said(after.events)
+
+
+def test_the_inflation_figures_of_the_recorded_day_are_heard() -> None:
+    """The documentation's example among them, number for number."""
+    documents = [
+        maintained_document(maintained, chain)
+        for maintained, chain in zip(maintained_series("BTC"), recorded_chains("BTC"), strict=True)
+    ]
+    events = [
+        (after.as_of[11:16], event)
+        for before, after in pairwise(documents)
+        for event in published_events(before, after)
+    ]
+    at_the_release = [(event.kind, event.message) for at, event in events if "12:30" <= at < "12:40"]
+    assert [kind for kind, _ in at_the_release][:2] == ["regime", "gate"]
+    (example,) = [event for _, event in events if event.message == EVENT_EXAMPLE["message"]]
+    values = EVENT_EXAMPLE["values"]
+    assert isinstance(values, dict)
+    assert example.values == {
+        name: pytest.approx(value, rel=1e-6) if isinstance(value, float) else value for name, value in values.items()
+    }

@@ -2,9 +2,8 @@
 
 import pytest
 
-from app.service.event import Event, EventKind, Notice
+from app.service.event import Event, EventId, EventKind, Notice
 from app.service.ports import CommitOutcome, StoreUnavailable
-from app.store.event_records import EventId
 from app.store.keys import MAX_ATTEMPTS, Keys
 from tests.servers import RealServer
 from tests.store.stored import AS_OF_MS, TIMINGS, OpenStore, claimed, opened
@@ -110,7 +109,7 @@ def test_what_follows_an_id_is_replayed_or_said_to_be_gone(store: OpenStore) -> 
     after = store.run(log.after(first.id, limit=10))
     assert after is not None
     assert [event.message for event in after] == ["number 1", "number 2", "number 3"]
-    of_eth = store.run(log.after(first.id, limit=10, underlying="ETH"))
+    of_eth = store.run(log.after(first.id, limit=10, underlyings={"ETH"}))
     assert of_eth is not None
     assert [event.message for event in of_eth] == ["number 2"]
     assert store.run(log.after(last.id, limit=10)) == []
