@@ -74,21 +74,14 @@ QUOTES_EXAMPLE: Final = {
 
 EVENT_EXAMPLE: Final = {
     "id": "1795370037521-0-0",
-    "kind": "gate",
+    "kind": "alarm",
     "underlying": "BTC",
     "at": "2026-11-22T17:53:57.521Z",
     "version": "1795370037521825",
-    "message": "published degraded: error: RMS vol error is 0.1195, more than 0.05",
-    "values": {
-        "status": "degraded",
-        "status_before": "ok",
-        "rejected_before": 0,
-        "rules": "error",
-        "rmse_vol": 0.11945899506384193,
-        "inside_spread": 0.9521531100478469,
-    },
+    "message": "drift: ewma of the 1w level is 4.90, beyond 4.1",
+    "values": {"monitor": "ewma", "tenor": "1w", "series": "level", "statistic": 4.900810870596264, "limit": 4.1},
 }
-"""What the chain after the inflation figures of 2023-04-12 said."""
+"""What the recorded market said half an hour after the inflation figures of 2023-04-12."""
 
 
 def reference(struct: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from app.api.known_keys import KnownKeys
 from app.api.rate_limit import RateLimit
 from app.api.server import serve
 from app.api.services import ApiLimits, ApiServices
+from app.code_version import VERSION
 from app.quant.warm_up import warm_up_queries
 from app.service.ports import StoreUnavailable
 from app.settings import InvalidSettings, Settings, load, required_redis_url
@@ -93,4 +94,5 @@ def _services(settings: Settings) -> ApiServices:
             RateLimit(store.rate_buckets, settings.requests_per_s),
         ),
         close=store.close,
+        version=VERSION,
     )

@@ -6,6 +6,7 @@ import sys
 
 import msgspec
 
+from app.code_version import code_version
 from app.service.iso_time import iso_utc
 from app.service.ports import CorruptPayload, KeptChain, PublishedSurface, StoreUnavailable
 from app.service.verify import verify
@@ -26,7 +27,7 @@ def verify_stored(underlying: str, version: int | None) -> int:
     settings = load()
     try:
         surface, kept, previous = asyncio.run(_read(settings, underlying, version))
-        result = verify(surface, kept, previous, decode_chain=decode_chain)
+        result = verify(surface, kept, previous, decode_chain=decode_chain, code_version=code_version())
     except (StoreUnavailable, ServerNotStarted) as error:
         print(error, file=sys.stderr)
         return os.EX_UNAVAILABLE
@@ -35,6 +36,8 @@ def verify_stored(underlying: str, version: int | None) -> int:
         return os.EX_DATAERR
     origin = f"from version {previous.version}" if previous else "from nothing: it is the first"
     about = f"{underlying} version {surface.version} as of {iso_utc(surface.as_of_ms)}, fitted {origin}"
+    for difference in result.differences:
+        print(f"{underlying} version {surface.version}: not as it was: {difference}")
     if result.is_same:
         print(f"{about}: the same {len(result.published)} bytes")
         return 0

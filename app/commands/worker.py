@@ -6,6 +6,7 @@ import logging
 import socket
 
 from app import logs
+from app.code_version import code_version
 from app.quant.compiled import uncached_kernels
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.warm_up import warm_up
@@ -42,9 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
         shards=settings.shards,
         retention=Retention(settings.history_limit, settings.chains_limit, settings.history_age_h * 3_600.0),
     )
+    policy = CalibrationPolicy(model=model, code_version=code_version())
     run_worker(
         queue,
-        recalibrate=functools.partial(recalibrate, decode_chain=decode_chain, policy=CalibrationPolicy(model=model)),
+        recalibrate=functools.partial(recalibrate, decode_chain=decode_chain, policy=policy),
         warm_up=warm_up,
         name=arguments.name,
         lease_s=settings.lease_s,

@@ -207,6 +207,12 @@ class SurfaceDocument(msgspec.Struct, frozen=True):
     regime: str | None = None
     """calm or shift: whether the market is still the one of the surface before (app/quant/regime.py)."""
     regime_reason: str | None = None
+    chain_sha256: str | None = None
+    """Of the chain's bytes as the store keeps them."""
+    code_version: str | None = None
+    """Package version and hash of the sources of the program that fitted it."""
+    settings_sha256: str | None = None
+    """Of the model asked for and its options."""
 
 
 class SurfaceMessage(SurfaceDocument, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from app.quant.errors import QuantError
 from app.quant.maintenance import maintain_surface
 from app.quant.models.base import FitOptions, FitStatus
 from app.quant.surface import VolSurface
+from app.service.audit import chain_sha256, settings_sha256
 from app.service.document import SurfaceDocument, decode_document, encode_document
 from app.service.evaluate import nodes_of, surface_of
 from app.service.event import Notice
@@ -27,11 +28,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPolicy:
-    """Which model is fitted, by underlying, and how."""
+    """Which model is fitted, by underlying, and how; ``code_version`` names this program in its documents."""
 
     model: str
     model_by_underlying: tuple[tuple[str, str], ...] = ()
     options: FitOptions = field(default_factory=FitOptions)
+    code_version: str | None = None
 
     def model_for(self, underlying: str) -> str:
         """Return the model of ``underlying``."""
@@ -76,10 +78,11 @@ def recalibrate(
         return unfit(claim, f"stored chain cannot be read: {corrupt}", "corrupt")
     standing = _previous(claim)
     before = decode_state(claim.state)
+    model = policy.model_for(chain.underlying)
     try:
         maintained = maintain_surface(
             chain,
-            model=policy.model_for(chain.underlying),
+            model=model,
             previous=standing.surface if standing else None,
             previous_nodes=standing.nodes if standing else None,
             state=before,
@@ -90,7 +93,12 @@ def recalibrate(
     fit = maintained.fit
     if fit.status is SurfaceStatus.REJECTED:
         return unfit(claim, fit.reason or "rejected", "rejected", encode_state(maintained.state))
-    document = maintained_document(maintained, chain)
+    document = msgspec.structs.replace(
+        maintained_document(maintained, chain),
+        chain_sha256=chain_sha256(claim.chain),
+        code_version=policy.code_version,
+        settings_sha256=settings_sha256(model, policy.options),
+    )
     rejected_before = before.gate.rejected if before else 0
     events = published_events(standing.document if standing else None, document, rejected_before=rejected_before)
     return Fitted(encode_document(document), _outcome(fit), encode_state(maintained.state), events)

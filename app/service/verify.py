@@ -1,22 +1,28 @@
 """Fit a kept chain once more from what it was fitted from, and compare what comes out, byte by byte."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from app.quant.chain import OptionChain
-from app.service.document import decode_document
+from app.quant.models import MODELS
+from app.service.audit import chain_sha256, settings_sha256
+from app.service.document import SurfaceDocument, decode_document
 from app.service.ports import Claim, KeptChain, PublishedSurface
 from app.service.recalibrate import CalibrationPolicy, Fitted, recalibrate
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """``published`` is the stored document, ``again`` the one of this fit; None when it gave no surface."""
+    """``published`` is the stored document, ``again`` the one of this fit; None when it gave no surface.
+
+    ``differences`` say what is not as it was when the surface was made: chain, code or settings.
+    """
 
     version: int
     published: bytes
     again: bytes | None
     reason: str | None = None
+    differences: tuple[str, ...] = ()
 
     @property
     def is_same(self) -> bool:
@@ -38,8 +44,13 @@ def verify(
     previous: PublishedSurface | None,
     *,
     decode_chain: Callable[[bytes], OptionChain],
+    code_version: str | None = None,
 ) -> Verification:
-    """Recalibrate ``kept`` as the worker did that published ``surface``, warm from ``previous``."""
+    """Recalibrate ``kept`` as the worker did that published ``surface``, warm from ``previous``.
+
+    The surface's own code version is written into the document again, so that other code that fits alike compares
+    equal; that it is other code is said in ``differences``.
+    """
     claim = Claim(
         underlying=surface.underlying,
         token="",
@@ -52,8 +63,32 @@ def verify(
         previous=previous,
         state=kept.state,
     )
-    policy = CalibrationPolicy(model=decode_document(surface.document).model)
+    document = decode_document(surface.document)
+    model = _model_asked_for(document)
+    policy = CalibrationPolicy(model=model or document.model, code_version=document.code_version)
+    differences = tuple(_differences(document, kept, known_settings=model is not None, code_version=code_version))
     result = recalibrate(claim, decode_chain=decode_chain, policy=policy)
     if isinstance(result, Fitted):
-        return Verification(surface.version, surface.document, result.document)
-    return Verification(surface.version, surface.document, None, result.reason)
+        return Verification(surface.version, surface.document, result.document, differences=differences)
+    return Verification(surface.version, surface.document, None, result.reason, differences)
+
+
+def _model_asked_for(document: SurfaceDocument) -> str | None:
+    """Return the model whose settings made the document, which may have fallen back on another; None if none did."""
+    options = CalibrationPolicy(model=document.model).options
+    found = (model for model in MODELS if settings_sha256(model, options) == document.settings_sha256)
+    return next(found, None)
+
+
+def _differences(
+    document: SurfaceDocument, kept: KeptChain, *, known_settings: bool, code_version: str | None
+) -> Iterator[str]:
+    if document.code_version is None:
+        yield "code version: the surface names none; it was made by an older program"
+    elif document.code_version != code_version:
+        yield f"code version: made by {document.code_version}, fitted again by {code_version}"
+    if document.settings_sha256 and not known_settings:
+        yield f"settings: no model of this program with its default options has {document.settings_sha256}"
+    found = chain_sha256(kept.chain)
+    if document.chain_sha256 and document.chain_sha256 != found:
+        yield f"chain: the surface names {document.chain_sha256}, the one kept is {found}"

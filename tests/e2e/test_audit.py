@@ -30,4 +30,5 @@ def test_a_stored_chain_gives_the_published_bytes_again(
         ran = verified(service, *arguments)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert "the same" in ran.stdout
+        assert "not as it was" not in ran.stdout
     assert verified(service, "AUDIT", "--version", "17").returncode == os.EX_DATAERR
