@@ -88,10 +88,11 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
         )
 
-    def prefer(self, scheme: str) -> None:
-        """Be a system set to ``dark`` or ``light``."""
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self.emulate("Emulation.setEmulatedMedia", features=[feature])
+    def prefer(self, scheme: str, *, motion: str = "no-preference") -> None:
+        """Be a system set to ``dark`` or ``light``, with ``motion`` "reduce" for one without movement."""
+        wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+        features = [{"name": name, "value": value} for name, value in wanted.items()]
+        self.emulate("Emulation.setEmulatedMedia", features=features)
 
     def console_errors(self) -> list[str]:
         """Return what was logged as an error since the last call."""

@@ -2,6 +2,7 @@ import gzip
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from app.feeds.recording import SHIPPED
 from tests.running_service import JSON, RunningService, running_service
 from tests.web.browser import MISSING, Browser, browser
+from tests.web.looking import post
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,3 +55,10 @@ def window(shared_window: Browser) -> Iterator[Browser]:
     shared_window.console_errors()
     yield shared_window
     shared_window.open("about:blank")
+
+
+@pytest.fixture(scope="module")
+def surface(http: httpx.Client, recorded: list[bytes]) -> dict[str, Any]:
+    """The surface of BTC after two chains."""
+    post(http, recorded[0])
+    return post(http, recorded[1])

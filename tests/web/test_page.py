@@ -10,32 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.running_service import READY_LIMIT_S, RunningService
+from tests.running_service import JSON, READY_LIMIT_S, RunningService
 from tests.web.browser import Browser
+from tests.web.looking import DRAWN, FIGURE, VIEWS, figures_of, look, post
 
 ARROW_RIGHT, ARROW_LEFT, END, HOME = "\ue014", "\ue012", "\ue010", "\ue011"
-VIEWS = {
-    "smiles": ["smile-chart"],
-    "term": ["term-vol", "term-skew", "term-forward", "term-rates"],
-    "surface": ["surface-chart"],
-    "drift": ["drift-atm", "drift-moved", "drift-error", "drift-inside"],
-    "certificate": ["margin-chart"],
-    "health": [],
-}
-DRAWN = "document.getElementById(arguments[0])?.data?.every(trace => trace.y.some(value => value != null))"
-PUBLISHED = """
-const fetched = window.fetch, quotes = %s;
-window.fetch = async (url, options) => {
-  if (url === "/openapi.json") return Response.json({paths: {"/v1/surfaces/{underlying}/quotes": {}}});
-  if (url.endsWith("/quotes")) return Response.json({slices: [quotes]});
-  const answer = await fetched(url, options);
-  if (!url.endsWith("/evaluate")) return answer;
-  const columns = await answer.json();
-  return Response.json({...columns, vol_low: columns.vol.map(v => v - 0.01), vol_high: columns.vol.map(v => v + 0.01)});
-};
-"""
-"""A service that publishes bands of one point and the quotes given."""
-
 LOCKED = """
 const Open = WebSocket, fetched = window.fetch;
 window.fetch = (url, options) => {
@@ -67,44 +46,8 @@ window.WebSocket = class extends EventTarget {
 """
 """A service that knows one key, as callers from other machines meet it."""
 
-FIGURE = "document.querySelector(`[data-figure=${arguments[0]}] .value`)?.innerText.includes(arguments[1])"
-
-
-def post(http: httpx.Client, chain: bytes, underlying: str = "BTC") -> dict[str, Any]:
-    """Post ``chain`` and return the newest surface as soon as it covers it."""
-    body = chain.replace(b'"BTC-', f'"{underlying}-'.encode())
-    answer = http.post("/v1/chains/deribit", content=body, params={"wait_ms": 20_000})
-    assert answer.status_code == 200, answer.text
-    return http.get(f"/v1/surfaces/{underlying}").json()
-
-
-@pytest.fixture(scope="module")
-def surface(http: httpx.Client, recorded: list[bytes]) -> dict[str, Any]:
-    """The surface of BTC after two chains."""
-    post(http, recorded[0])
-    return post(http, recorded[1])
-
-
-def look(window: Browser, service: RunningService, view: str = "smiles", underlying: str = "BTC") -> None:
-    window.open("about:blank")
-    window.open(f"{service.base_url}/#underlying={underlying}&view={view}")
-    window.wait("document.querySelector('#connection').dataset.phase === 'live'")
-
-
-def figures_of(surface: dict[str, Any]) -> dict[str, str]:
-    """Return what the strip of figures must say about ``surface``."""
-    grid = surface["vol_grid"]
-    month = dict(zip(grid["delta"], grid["vol"][grid["tenor_days"].index(30.0)], strict=True))
-    forward = next(each["forward"] for each in surface["slices"] if each["forward"] is not None)
-    return {
-        "forward": f"{forward:,.1f}",
-        "atm": f"{100 * month['ATM']:.2f} %",
-        "reversal": f"{100 * (month['25C'] - month['25P']):+.2f} pts".replace("-", "−"),
-        "rmse": f"{100 * surface['fit']['rmse_vol']:.2f} pts",
-        "inside": f"{100 * surface['fit']['inside_spread']:.1f} %",
-        "arbitrage": "✓",
-        "age": "stale",
-    }
+STORE_SYNC_S = 1.5
+"""The store's log is synced once a second."""
 
 
 def test_shows_the_numbers_of_the_surface(window, service, surface):
@@ -199,35 +142,59 @@ def test_a_phone_never_scrolls_sideways(window, service, surface, view):
     assert window.text("[data-figure=forward]")
 
 
-def test_bands_and_quote_marks_are_drawn_where_the_service_publishes_them(window, service, http, surface):
-    slice_ = surface["slices"][4]
-    quotes = {"expiry": slice_["expiry"], "strike": [25_000, 30_000], "used": [True, False]}
-    quotes |= {"bid_vol": [0.60, None], "ask_vol": [0.62, 0.58], "mid_vol": [0.61, None]}
-    identifier = window.emulate("Page.addScriptToEvaluateOnNewDocument", source=PUBLISHED % json.dumps(quotes))
-    try:
-        look(window, service)
-        window.click(f"[data-expiry='{slice_['expiry']}']")
-        window.wait("document.getElementById('smile-chart')?.data?.some(({name}) => name === 'bid')")
-        traces = window.run(
-            "return document.getElementById('smile-chart').data.map(({name, x, y, marker}) => [name, [x, y, marker]])"
-        )
-        drawn = dict(traces)
-        assert drawn["bid"][:2] == [[25_000, 30_000], [60, None]]
-        assert drawn["ask"][1] == pytest.approx([62, 58])
-        assert drawn["ask"][2]["symbol"] == ["triangle-down", "triangle-down-open"]
-        edge, model = drawn["error band"][1], drawn["model"][1]
-        assert edge[: len(model)] == pytest.approx([vol + 1.0 for vol in model])
-        assert edge[len(model) :] == pytest.approx([vol - 1.0 for vol in reversed(model)])
-        assert "error bars" not in window.text("#smile-note")
-    finally:
-        window.emulate("Page.removeScriptToEvaluateOnNewDocument", **identifier)
+def drawn_traces(window: Browser) -> dict[str, dict[str, Any]]:
+    """Return the traces of the smile by name."""
+    script = "return document.getElementById('smile-chart').data.map(({name, x, y, marker}) => ({name, x, y, marker}))"
+    return {trace["name"]: trace for trace in window.run(script)}
+
+
+def test_the_quotes_a_smile_was_fitted_to_are_drawn(window, service, http, surface):
+    (quotes,) = [
+        each for each in http.get("/v1/surfaces/BTC/quotes").json()["slices"] if each["expiry"][:7] == "2023-05"
+    ]
+    look(window, service)
+    window.click(f"[data-expiry='{quotes['expiry']}']")
+    window.wait("document.querySelector('#smile-card h2').innerText.includes('26 May 2023')")
+    window.wait("document.getElementById('smile-chart')?.data?.some(({name}) => name === 'not fitted to')")
+    drawn = drawn_traces(window)
+    used = [i for i, each in enumerate(quotes["used"]) if each]
+    assert 0 < len(used) < len(quotes["used"])
+    for name, column in (("bid", "bid_vol"), ("ask", "ask_vol")):
+        assert drawn[name]["x"] == [quotes["strike"][i] for i in used]
+        assert drawn[name]["y"] == pytest.approx([100 * quotes[column][i] for i in used])
+    others = [i for i, each in enumerate(quotes["used"]) if not each]
+    sides = [(i, column) for column in ("bid_vol", "ask_vol") for i in others if quotes[column][i] is not None]
+    assert drawn["not fitted to"]["x"] == [quotes["strike"][i] for i, _ in sides]
+    assert all(symbol.endswith("-open") for symbol in drawn["not fitted to"]["marker"]["symbol"])
+    residuals = drawn["mid − model, bar: bid to ask"]
+    error = [100 * (quotes["mid_vol"][i] - quotes["model_vol"][i]) for i in used]
+    assert [residuals["y"][i] for i in used] == pytest.approx(error)
+    assert [residuals["y"][i] for i in others if quotes["mid_vol"][i] is None] == [None] * len(others)
+    assert window.console_errors() == []
 
 
 def test_without_quotes_the_page_says_so(window, service, surface):
+    window.emulate("Network.enable")
+    window.emulate("Network.setBlockedURLs", urls=["*/quotes*"])
+    try:
+        look(window, service)
+        window.wait("document.querySelector('#smile-note')?.innerText.includes('Bid and ask marks are missing')")
+        window.wait(DRAWN, "smile-chart")
+        assert not {"bid", "ask", "not fitted to"} & drawn_traces(window).keys()
+    finally:
+        window.emulate("Network.setBlockedURLs", urls=[])
+
+
+def test_the_fit_before_is_there_from_the_start(window, service, http, surface):
+    path, version = "/v1/surfaces/BTC/quotes", surface["prev_version"]
+    before = http.get(path, params={"version": version}).json()["slices"][4]
     look(window, service)
-    window.wait("document.querySelector('#smile-note')?.innerText.includes('does not publish its quotes')")
-    window.wait(DRAWN, "smile-chart")
-    assert not window.run("return document.getElementById('smile-chart').data.some(({name}) => name === 'bid')")
+    window.click(f"[data-expiry='{before['expiry']}']")
+    window.wait("document.querySelector('#smile-card h2').innerText.includes('26 May 2023')")
+    window.wait("document.getElementById('smile-chart')?.data?.some(({name}) => name === 'fit before')")
+    line = drawn_traces(window)["fit before"]
+    assert line["x"] == before["strike"]
+    assert line["y"] == pytest.approx([100 * vol for vol in before["model_vol"]])
 
 
 def test_of_many_underlyings_the_one_looked_at_is_followed(window, service, http, recorded, surface):
@@ -300,6 +267,36 @@ def test_a_restart_of_the_api_is_said_and_survived(window, service, http, record
     after = post(http, recorded[3], "AGAIN")
     for name, text in figures_of(after).items():
         window.wait(FIGURE, name, text)
+
+
+def test_a_restart_of_everything_is_survived(window, tmp_path: Path, recorded: list[bytes]):
+    """API, workers and store are killed at once and started again on what the store had written."""
+    first = RunningService(tmp_path / "data", SMILEKEEPER_WORKERS="1")
+    again = None
+    try:
+        first.wait_until_ready()
+        with httpx.Client(base_url=first.base_url, headers=JSON, timeout=30.0) as http:
+            before = [post(http, chain) for chain in recorded[:2]][-1]
+            look(window, first)
+            window.wait(FIGURE, "forward", figures_of(before)["forward"])
+            window.wait(DRAWN, "smile-chart")
+            time.sleep(STORE_SYNC_S)
+            first.supervisor.kill()
+            first.supervisor.wait()
+            window.wait("document.querySelector('#banner').checkVisibility()")
+            again = RunningService(tmp_path / "data", SMILEKEEPER_WORKERS="1", SMILEKEEPER_PORT=str(first.port))
+            window.wait("document.querySelector('#connection').dataset.phase === 'live'", limit_s=READY_LIMIT_S)
+            assert figures_of(before)["forward"] in window.text("[data-figure=forward]")
+            after = post(http, recorded[3])
+            assert after["prev_version"] == before["version"]
+        for name, text in figures_of(after).items():
+            window.wait(FIGURE, name, text)
+        window.wait("document.getElementById('smile-chart').data.some(({name}) => name === 'fit before')")
+        window.wait("document.getElementById('smile-chart').data.some(({name}) => name === 'bid')")
+    finally:
+        for service in filter(None, (first, again)):
+            service.supervisor.kill()
+            service.supervisor.wait()
 
 
 def test_an_empty_service_explains_itself_and_its_end_is_said(window, tmp_path: Path):

@@ -16,6 +16,8 @@ const FOLLOWED = 8;
 /** However fast surfaces arrive, an eye needs no more curves than this. */
 const REST_MS = 400;
 const PREFIX = "surface.";
+/** The version before the first. */
+const NONE = "0";
 
 let stream;
 const evaluating = new Set();
@@ -93,6 +95,7 @@ async function renewCurves(underlying, about) {
   const { document } = about;
   try {
     await renewQuotes(underlying, about);
+    if (!about.previousAsked) await loadPrevious(underlying, about);
     const curves = await curvesOf(document, slice => reachOf(slice, about.quotes));
     // The service answers from its newest surface, which may be newer than the one asked about.
     if (about.curves && about.curves.version !== curves.version) about.previousCurves = about.curves;
@@ -111,13 +114,23 @@ async function renewCurves(underlying, about) {
 async function renewQuotes(underlying, about) {
   try {
     about.quotes = await service.quotes(underlying);
-    about.quoteNote = about.quotes
-      ? null
-      : "Bid and ask marks: this service does not publish its quotes; the quote with the largest error is marked.";
+    about.quoteNote = null;
   } catch (error) {
     if (!(error instanceof service.Refused)) throw error;
     about.quotes = null;
     about.quoteNote = `Bid and ask marks are missing: ${error.message}.`;
+  }
+}
+
+/** Get the fit before the first one shown; later ones have been on this page themselves. */
+async function loadPrevious(underlying, about) {
+  about.previousAsked = true;
+  const { prev_version: version } = about.document;
+  if (version === NONE) return;
+  try {
+    about.previousQuotes = await service.quotes(underlying, version);
+  } catch (error) {
+    if (!(error instanceof service.Refused)) throw error;
   }
 }
 

@@ -1,32 +1,104 @@
 /** Marks of the quotes a smile was fitted to; vols go onto the charts in percent. */
 
 import { colour } from "./chart.js";
+import { words } from "./figures.js";
 
 export const inPercent = vols => vols.map(vol => (vol == null ? null : 100 * vol));
 
-/** Bid and ask of every quote, hollow where it was not fitted to; nothing where the service publishes none. */
-export function quoteMarks(quotes, slice, place) {
+/** Less than a quote that counts, and still to be seen on both grounds. */
+const UNUSED_OPACITY = 0.6;
+const SIDES = [
+  { name: "bid", column: "bid_vol", symbol: "triangle-up", colourName: "--series-3" },
+  { name: "ask", column: "ask_vol", symbol: "triangle-down", colourName: "--series-2" },
+];
+
+/** Bids and asks that were fitted to, and, hollow and faint, those that were not. */
+export function quoteMarks(quotes, place) {
   if (!quotes) return [];
-  const where =
-    place === "strike" ? quotes.strike : (quotes.log_moneyness ?? quotes.strike.map(k => Math.log(k / slice.forward)));
-  const side = (name, vols, symbol, colourName) => ({
+  const rows = quotes.strike.map((_, i) => i);
+  const used = rows.filter(i => quotes.used[i]);
+  const fitted = SIDES.map(side => marks(side.name, points(quotes, place, side, used), {}));
+  const others = rows.filter(i => !quotes.used[i]);
+  const unused = SIDES.flatMap(side => points(quotes, place, side, others));
+  return [...fitted, marks("not fitted to", unused, { opacity: UNUSED_OPACITY })].filter(({ x }) => x.length);
+}
+
+function marks(name, shown, look) {
+  return {
     type: "scatter",
     mode: "markers",
     name,
-    x: where,
-    y: inPercent(vols),
-    hovertemplate: `${name} %{y:.2f} % at %{x:,}<extra></extra>`,
+    x: shown.map(({ x }) => x),
+    y: shown.map(({ y }) => y),
+    text: shown.map(({ words }) => words),
+    hovertemplate: "%{text} %{y:.2f} % at %{x:,}<extra></extra>",
     marker: {
       size: 7,
-      color: colour(colourName),
-      symbol: quotes.used.map(used => (used ? symbol : `${symbol}-open`)),
-      opacity: 0.9,
+      color: shown.map(({ ink }) => ink),
+      symbol: shown.map(({ symbol }) => symbol),
+      ...look,
     },
-  });
+  };
+}
+
+/** One side of the quotes in `rows`, where it has a vol. */
+function points(quotes, place, { name, column, symbol, colourName }, rows) {
+  const [where, fates, ink] = [whereOf(quotes, place), fatesOf(quotes), colour(colourName)];
+  return rows
+    .filter(i => quotes[column][i] != null)
+    .map(i => ({
+      x: where[i],
+      y: 100 * quotes[column][i],
+      words: quotes.used[i] ? name : `${name}, ${fates[i]}:`,
+      symbol: quotes.used[i] ? symbol : `${symbol}-open`,
+      ink,
+    }));
+}
+
+/** Mid less model in vol points, with the half-spread as its bar: a bar across zero holds the model's vol. */
+export function residualMarks(quotes, place) {
+  const error = quotes.mid_vol.map((mid, i) => difference(mid, quotes.model_vol[i]));
+  if (!error.some(each => each != null)) return [];
+  const half = quotes.ask_vol.map((ask, i) => difference(ask, quotes.mid_vol[i]));
+  const missed = error.map((each, i) => each != null && Math.abs(each) > half[i]);
+  const used = quotes.used;
   return [
-    side("bid", quotes.bid_vol, "triangle-up", "--series-3"),
-    side("ask", quotes.ask_vol, "triangle-down", "--series-2"),
+    {
+      type: "scatter",
+      mode: "markers",
+      name: "mid − model, bar: bid to ask",
+      x: whereOf(quotes, place),
+      y: inPercent(error),
+      yaxis: "y2",
+      showlegend: false,
+      text: fatesOf(quotes).map((fate, i) => (missed[i] ? `${fate}, outside bid and ask` : fate)),
+      hovertemplate: "mid − model %{y:+.2f} pts at %{x:,}<br>%{text}<extra></extra>",
+      error_y: {
+        type: "data",
+        array: half.map(each => (each == null ? 0 : 100 * each)),
+        color: colour("--rule-strong"),
+        thickness: 1.2,
+        width: 0,
+      },
+      marker: {
+        size: missed.map(out => (out ? 7 : 5)),
+        color: missed.map(out => colour(out ? "--bad" : "--series-1")),
+        symbol: used.map((each, i) => (missed[i] ? "x" : "circle") + (each ? "" : "-open")),
+        opacity: used.map(each => (each ? 1 : UNUSED_OPACITY)),
+        line: { width: 0 },
+      },
+    },
   ];
+}
+
+/** Vols that the chart must show: what was fitted to. The rest may lie anywhere, and is found by zooming out. */
+export function fittedVols(quotes) {
+  return quotes ? [...quotes.bid_vol, ...quotes.ask_vol].filter((_, i) => quotes.used[i % quotes.used.length]) : [];
+}
+
+/** The model of the surface before, at its own quotes. */
+export function previousModel(quotes, place) {
+  return quotes && { x: whereOf(quotes, place), vol: quotes.model_vol };
 }
 
 /** The quote the model misses by most, which every document names. */
@@ -45,4 +117,18 @@ export function worstQuote({ fit: { worst }, forward }, place) {
       hovertemplate: "%{y:.2f} % at %{x:,}<extra></extra>",
     },
   ];
+}
+
+function whereOf(quotes, place) {
+  return place === "strike" ? quotes.strike : quotes.log_moneyness;
+}
+
+/** What became of each quote, in words. */
+function fatesOf({ strike, type, used, dropped }) {
+  const reasons = new Map(dropped.map(each => [each.type + each.strike, words(each.reason)]));
+  return strike.map((each, i) => (used[i] ? "used" : `not used: ${reasons.get(type[i] + each)}`));
+}
+
+function difference(a, b) {
+  return a == null || b == null ? null : a - b;
 }

@@ -34,20 +34,10 @@ export async function exposition() {
   return (await answer("/metrics")).text();
 }
 
-/** Return the quotes behind the newest surface, or null where this service publishes none. */
-export async function quotes(underlying) {
-  publishesQuotes ??= json("/openapi.json").then(document => QUOTES_PATH in document.paths);
-  if (!(await publishesQuotes)) return null;
-  try {
-    return await json(`${path(underlying)}/quotes`);
-  } catch (error) {
-    if (error instanceof Refused && error.status === 404) return null;
-    throw error;
-  }
+/** The quotes a surface was fitted to, the newest one where no version is named. */
+export function quotes(underlying, version) {
+  return json(`${path(underlying)}/quotes${version ? `?version=${version}` : ""}`);
 }
-
-const QUOTES_PATH = "/v1/surfaces/{underlying}/quotes";
-let publishesQuotes;
 
 function path(underlying) {
   return `/v1/surfaces/${encodeURIComponent(underlying)}`;

@@ -5,7 +5,7 @@ import { card, element, setText } from "./element.js";
 import { drawExpiries } from "./expiries.js";
 import { day, percent, price } from "./figures.js";
 import { mount as mountPoint } from "./point.js";
-import { inPercent, quoteMarks, worstQuote } from "./quote_marks.js";
+import { fittedVols, inPercent, previousModel, quoteMarks, residualMarks, worstQuote } from "./quote_marks.js";
 import { changed, known, remember, state } from "./state.js";
 
 const AXES = { strike: "strike", logMoneyness: "log-moneyness ln(K/F)" };
@@ -48,7 +48,7 @@ export function mount(root) {
 }
 
 function show(smile, chart, note, list) {
-  const { document, curves, curveError, quoteNote, previousCurves } = known();
+  const { document, curves, curveError, quotes, quoteNote, previousCurves, previousQuotes } = known();
   const shown = chosen(document);
   drawExpiries(list, document, curves, shown, expiry => {
     state.expiry = expiry;
@@ -73,7 +73,8 @@ function show(smile, chart, note, list) {
     [
       curveError && `The curves are older than the surface: ${curveError}.`,
       bands ? wanted(document.confidence) : "This surface carries no error bars.",
-      !previousCurves && "The fit before is drawn from the next update on.",
+      !previousCurves && !previousQuotes && "The fit before is drawn from the next update on.",
+      quotes && "Hollow marks were not fitted to; point at one for the reason.",
       quoteNote,
     ]
       .filter(Boolean)
@@ -95,15 +96,27 @@ function chosen(document) {
 
 function drawOne(chart, slice) {
   const { underlying } = known().document;
-  const traces = tracesOf(slice, true);
+  const quotes = quotesOf(slice);
+  const residuals = quotes ? residualMarks(quotes, place) : [];
+  const traces = [...tracesOf(slice, true), ...residuals];
   const forward = place === "strike" ? slice.forward : 0;
+  const smile = known().curves.smiles.get(slice.expiry);
   chart.setAttribute("aria-label", `Implied vol of ${underlying} expiring ${day(slice.expiry)} by ${AXES[place]}`);
   draw(
     chart,
     traces,
     {
-      xaxis: axis(AXES[place], place === "strike" ? { tickformat: ",~r" } : {}),
-      yaxis: axis("implied vol, %", { ticksuffix: " %" }),
+      xaxis: axis(AXES[place], {
+        ...(place === "strike" ? { tickformat: ",~r" } : {}),
+        ...(smile && { range: rangeOf(smile[place], 0.02) }),
+        anchor: residuals.length ? "y2" : "y",
+      }),
+      yaxis: axis("implied vol, %", {
+        ticksuffix: " %",
+        ...(smile && { range: volRange(smile, quotes) }),
+        domain: residuals.length ? [0.31, 1] : [0, 1],
+      }),
+      yaxis2: axis("mid − model, pts", { domain: [0, 0.24], zeroline: true, nticks: 5 }),
       shapes: [
         {
           type: "line",
@@ -133,6 +146,23 @@ function drawOne(chart, slice) {
   );
 }
 
+/** The range of `values` and a `share` of it more on both sides. */
+function rangeOf(values, share) {
+  const known = values.filter(value => value != null);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const margin = share * (high - low);
+  return [low - margin, high + margin];
+}
+
+/** Vols in percent that must be seen: the model's and those it was fitted to. */
+function volRange(smile, quotes) {
+  return rangeOf(inPercent([...smile.vol, ...fittedVols(quotes)]), 0.06);
+}
+
+function quotesOf(slice, from = known().quotes) {
+  return from?.slices.find(each => each.expiry === slice.expiry) ?? null;
+}
+
 /** Small multiples, one scale of vol each: the shape matters here. */
 function drawAll(chart, document) {
   const slices = document.slices.filter(slice => known().curves.smiles.has(slice.expiry));
@@ -145,8 +175,16 @@ function drawAll(chart, document) {
   };
   const traces = slices.flatMap((slice, i) => {
     const suffix = i ? String(i + 1) : "";
-    layoutOfAll[`xaxis${suffix}`] = axis("", { tickformat: place === "strike" ? "~s" : "", nticks: 5 });
-    layoutOfAll[`yaxis${suffix}`] = axis("", { nticks: 5 });
+    const smile = known().curves.smiles.get(slice.expiry);
+    layoutOfAll[`xaxis${suffix}`] = axis("", {
+      tickformat: place === "strike" ? "~s" : "",
+      nticks: 5,
+      range: rangeOf(smile[place], 0.02),
+    });
+    layoutOfAll[`yaxis${suffix}`] = axis("", {
+      nticks: 5,
+      range: volRange(smile, quotesOf(slice)),
+    });
     layoutOfAll.annotations.push({
       xref: `x${suffix} domain`,
       yref: `y${suffix} domain`,
@@ -165,37 +203,32 @@ function drawAll(chart, document) {
 }
 
 function tracesOf(slice, whole) {
-  const { curves, previousCurves, quotes } = known();
+  const { curves, previousCurves, previousQuotes } = known();
   const smile = curves.smiles.get(slice.expiry);
   if (!smile) return [];
-  const before = previousCurves?.smiles.get(slice.expiry);
+  const drawn = previousCurves?.smiles.get(slice.expiry);
+  const before = drawn ? { x: drawn[place], vol: drawn.vol } : previousModel(quotesOf(slice, previousQuotes), place);
   const where = smile[place];
   const hover = `%{y:.2f} % at %{x:,}<extra></extra>`;
   const traces = [];
   if (smile.low.some(v => v != null))
     traces.push(band("error band", where, inPercent(smile.low), inPercent(smile.high), "--series-1"));
-  if (before) {
+  if (before?.vol.some(vol => vol != null)) {
     traces.push(
       line(
         "fit before",
-        before[place],
+        before.x,
         inPercent(before.vol),
         { colour: colour("--quiet"), dash: "dot", width: 1.5 },
         { hovertemplate: hover },
       ),
     );
   }
-  traces.push(
-    ...quoteMarks(
-      quotes?.slices?.find(each => each.expiry === slice.expiry),
-      slice,
-      place,
-    ),
-  );
+  traces.push(...quoteMarks(quotesOf(slice), place));
   traces.push(
     line("model", where, inPercent(smile.vol), { colour: colour("--series-1"), width: 2.5 }, { hovertemplate: hover }),
   );
-  if (whole && slice.fit?.worst) traces.push(...worstQuote(slice, place));
+  if (whole && slice.fit?.worst && !quotesOf(slice)) traces.push(...worstQuote(slice, place));
   return traces;
 }
 

@@ -13,7 +13,7 @@ export const state = {
   fleetError: null,
 };
 
-/** What is known of one underlying: newest document, curves of it and of the one before, readings over time. */
+/** What is known of one underlying: newest document, curves of it and of the one before, quotes, readings over time. */
 export function known(underlying = state.underlying) {
   return state.surfaces.get(underlying) ?? null;
 }
@@ -32,6 +32,8 @@ export function record(underlying) {
       curveError: null,
       mesh: null,
       quotes: null,
+      previousAsked: false,
+      previousQuotes: null,
       quoteNote: null,
       readings: [],
       historyLoaded: false,
