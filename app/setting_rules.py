@@ -90,6 +90,12 @@ def _parse_model(text: str) -> str | None:
     return text or None
 
 
+def _parse_key(text: str) -> str | None:
+    if text and not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ValueError(text)
+    return text or None
+
+
 def _parse_program(text: str) -> Path | None:
     if text and not os.access(text, os.X_OK):
         raise ValueError(text)
@@ -103,6 +109,7 @@ def _parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 SWITCH: Final = Rule("1 or 0 (also true, false, yes, no, on, off)", _parse_switch)
 REDIS_URL: Final = Rule("empty, or a redis://, rediss:// or unix:// URL", _parse_redis_url)
 WORKERS: Final = Rule("empty (cores - 1, at least 1), or a whole number from 1 to 256", _parse_workers)
+KEY: Final = Rule("empty, or a key as `keys create` prints it", _parse_key)
 PROGRAM: Final = Rule("empty, or the path of an executable file", _parse_program)
 NETWORKS: Final = Rule("empty, or networks such as 10.0.0.0/8, separated by commas", _parse_networks)
 FOLDER: Final = Rule("a folder's path", Path)

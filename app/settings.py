@@ -20,6 +20,7 @@ from app.setting_rules import (
     FOLDER,
     FSYNC,
     HOST,
+    KEY,
     LOG_FORMAT,
     LOG_LEVEL,
     MODEL,
@@ -42,6 +43,7 @@ EVERY_ADDRESS: Final = ("0.0.0.0", "::")
 NUMERIC_THREAD_POOLS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Read by numpy and numba when they are first imported. A fit is one thread and we scale by processes."""
 
+HIDDEN: Final = "(hidden)"
 
 KERNEL_CACHE: Final = "NUMBA_CACHE_DIR"
 """numba's own name for the folder of its cache."""
@@ -77,6 +79,9 @@ class Settings:
     demo_speed: Annotated[
         float, Setting("SMILEKEEPER_DEMO_SPEED", "60", number(0.01, 1e6), "recorded seconds replayed in a second")
     ]
+    key: Annotated[
+        str | None, Setting("SMILEKEEPER_KEY", "", KEY, "shown by demo and replay to a service that asks for one")
+    ] = field(repr=False)
     host: Annotated[str, Setting("SMILEKEEPER_HOST", "127.0.0.1", HOST, "address the API listens on")]
     port: Annotated[int, Setting("SMILEKEEPER_PORT", "8000", whole(1, 65535), "port the API listens on")]
     trusted_networks: Annotated[
@@ -131,7 +136,7 @@ class Settings:
         ),
     ]
     max_body_bytes: Annotated[
-        int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "2097152", whole(1024, 1 << 30), "largest body of a request")
+        int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "8388608", whole(1024, 1 << 30), "largest body of a request")
     ]
     log_level: Annotated[str, Setting("SMILEKEEPER_LOG_LEVEL", "info", LOG_LEVEL, "least severe event logged")]
     log_format: Annotated[
@@ -179,8 +184,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         try:
             values[name] = setting.rule.parse(text)
         except ValueError:
-            shown = redacted_url(text) if setting.rule is REDIS_URL else text
-            problems.append(f"{setting.variable}={shown}: must be {setting.rule.words}")
+            problems.append(f"{setting.variable}={shown_text(setting, text)}: must be {setting.rule.words}")
     if problems:
         raise InvalidSettings(problems)
     return Settings(**values)
@@ -227,14 +231,21 @@ def use_kernels_of_this_code() -> Path:
     return folder
 
 
+def shown_text(setting: Setting, text: str) -> str:
+    """Return what may be shown of a setting's text: of a URL no password, of a key nothing."""
+    if setting.rule is REDIS_URL:
+        return redacted_url(text)
+    return HIDDEN if setting.rule is KEY else text
+
+
 def redacted_url(url: str) -> str:
     """Return ``url`` without user, password and query, which may hold a secret."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        return "(hidden)"
+        return HIDDEN
     if not parts.scheme or not (parts.hostname or parts.path):
-        return "(hidden)"
+        return HIDDEN
     user = "***@" if "@" in parts.netloc else ""
     return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"

@@ -92,6 +92,12 @@ def test_a_refused_url_does_not_show_its_password(url):
     assert "hunter2" not in problem
 
 
+def test_neither_settings_nor_a_refusal_show_the_key():
+    assert "hunter2" not in repr(load({"SMILEKEEPER_KEY": "smk_0011aabb_hunter2"}))
+    (problem,) = problems_of(SMILEKEEPER_KEY="smk hunter2")
+    assert problem == "SMILEKEEPER_KEY=(hidden): must be empty, or a key as `keys create` prints it"
+
+
 def test_settings_do_not_show_the_url():
     assert "hunter2" not in repr(load({"REDIS_URL": "redis://:hunter2@host:6379/0"}))
 

@@ -1,4 +1,7 @@
-"""The recorded market that ships with the program, sent to a running service day after day."""
+"""The recorded market that ships with the program, sent to a running service day after day.
+
+A service on another machine wants a key that may ingest and read: SMILEKEEPER_KEY.
+"""
 
 import argparse
 import os
@@ -34,10 +37,18 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load()
     url = arguments.to or settings.base_url
     stop = set_by_signals()
-    played = played_until_ms(url)
+    played = played_until_ms(url, settings.key)
     try:
         for days in count(days_played(played)):
-            replay(SHIPPED, url=url, speed=settings.demo_speed, after_ms=played, later_by_days=days, stop=stop)
+            replay(
+                SHIPPED,
+                url=url,
+                speed=settings.demo_speed,
+                after_ms=played,
+                later_by_days=days,
+                api_key=settings.key,
+                stop=stop,
+            )
             if stop.is_set():
                 return 0
     except (FeedRejected, ServiceAway) as ended:
@@ -45,10 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
     return os.EX_UNAVAILABLE
 
 
-def played_until_ms(url: str) -> int | None:
+def played_until_ms(url: str, api_key: str | None = None) -> int | None:
     """Return the time up to which the service has the recording; None: not at all, or no answer."""
     try:
-        answer = httpx.get(f"{url}/v1/surfaces", timeout=ANSWER_LIMIT_S).raise_for_status()
+        headers = {"X-API-Key": api_key} if api_key else {}
+        answer = httpx.get(f"{url}/v1/surfaces", headers=headers, timeout=ANSWER_LIMIT_S).raise_for_status()
     except httpx.HTTPError:  # the replay itself waits for a service that is away
         return None
     known = {each["underlying"]: ms_of(each["as_of"]) for each in answer.json()["surfaces"]}

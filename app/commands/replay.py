@@ -1,4 +1,7 @@
-"""Post recorded chains to a running service, with a bar of progress on a terminal; or fit a stored one once more."""
+"""Post recorded chains to a running service, with a bar of progress on a terminal; or fit a stored one once more.
+
+A service on another machine wants a key: SMILEKEEPER_KEY, never an argument, which every user of a machine can read.
+"""
 
 import argparse
 import os
@@ -13,6 +16,7 @@ from app.feeds.chain_client import FeedRejected, ServiceAway
 from app.feeds.recording import InvalidRecording, read_recorded
 from app.feeds.replay import ReplayResult, replay
 from app.service.iso_time import iso_utc
+from app.settings import load
 
 BAR_WIDTH: Final = 30
 
@@ -38,16 +42,20 @@ def run(arguments: argparse.Namespace) -> int:
         from app.commands.verification import verify_stored  # noqa: PLC0415
 
         return verify_stored(arguments.verify, arguments.version)
-    return send(arguments.files, url=arguments.to, speed=arguments.speed)
+    return send(arguments.files, url=arguments.to, speed=arguments.speed, api_key=load().key)
 
 
-def send(paths: Sequence[Path], *, url: str, speed: float, after_ms: int | None = None) -> int:
+def send(
+    paths: Sequence[Path], *, url: str, speed: float, after_ms: int | None = None, api_key: str | None = None
+) -> int:
     """Replay what is in ``paths`` after ``after_ms`` until the end, SIGINT or SIGTERM, and return the exit code."""
     stop = set_by_signals()
     try:
         times_ms = [chain.as_of_ms for path in paths for chain in read_recorded(path)]
         bar = ProgressBar(sum(1 for as_of_ms in times_ms if after_ms is None or as_of_ms > after_ms))
-        result = replay(paths, url=url, speed=speed, after_ms=after_ms, on_progress=bar.show, stop=stop)
+        result = replay(
+            paths, url=url, speed=speed, after_ms=after_ms, api_key=api_key, on_progress=bar.show, stop=stop
+        )
     except (OSError, ValueError, FeedRejected, ServiceAway, InvalidRecording) as error:
         print(f"\n{error}" if sys.stderr.isatty() else str(error), file=sys.stderr)
         return os.EX_DATAERR if isinstance(error, OSError | ValueError) else os.EX_UNAVAILABLE

@@ -2,7 +2,7 @@
 
 import argparse
 
-from app.settings import Setting, is_set, load, redacted_url, setting_table
+from app.settings import Setting, is_set, load, setting_table, shown_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +26,7 @@ def shown(setting: Setting, value: object) -> str:
     """Return a value as an operator may see it: no password, nothing for unset."""
     if value is None or value == ():
         return "(none)"
-    if setting.variable == "REDIS_URL":
-        return redacted_url(str(value))
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return shown_text(setting, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
 def readme_table() -> str:

@@ -7,7 +7,7 @@ import pytest
 
 
 class FakeService(ThreadingHTTPServer):
-    """Answers every request with ``status`` and keeps what was posted."""
+    """Answers every request with ``status``, and keeps what was posted and the keys that were shown."""
 
     status = 202
 
@@ -15,6 +15,7 @@ class FakeService(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.posted: list[tuple[str, bytes]] = []
         self.surfaces: list[dict[str, str]] = []
+        self.keys: list[str | None] = []
 
     @property
     def port(self) -> int:
@@ -37,6 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({"surfaces": self.server.surfaces})
 
     def _answer(self, body: Mapping[str, object]) -> None:
+        self.server.keys.append(self.headers["X-API-Key"])
         data = json.dumps(body).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(data)))

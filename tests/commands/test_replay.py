@@ -41,6 +41,19 @@ def test_refusals_are_counted_and_the_last_is_shown(fake_service, recording, cap
     assert capsys.readouterr().out == ("3 chains sent: 3 refused; last refusal: 422 strike -1: must be positive\n")
 
 
+def test_the_key_of_the_environment_is_shown_to_the_service(fake_service, recording, monkeypatch, capsys):
+    command = ["replay", str(recording[0]), "--to", fake_service.url, "--speed", "inf"]
+    assert main(command) == 0
+    monkeypatch.setenv("SMILEKEEPER_KEY", "smk_0011aabb_secret")
+    assert main(command) == 0
+    assert fake_service.keys == [None] * 3 + ["smk_0011aabb_secret"] * 3
+    fake_service.keys.clear()
+    fake_service.status = 401
+    assert main(["demo", "--to", fake_service.url]) == os.EX_UNAVAILABLE
+    assert set(fake_service.keys) == {"smk_0011aabb_secret"}
+    assert "secret" not in "".join(capsys.readouterr())
+
+
 def test_a_file_that_is_no_recording_is_refused(fake_service, tmp_path, capsys):
     path = tmp_path / "deribit_btc.jsonl"
     path.write_text("{}\n")
@@ -61,7 +74,7 @@ def test_a_file_that_is_no_recording_is_refused(fake_service, tmp_path, capsys):
 def test_the_demo_plays_day_after_day_from_where_the_service_stands(fake_service, monkeypatch, known, after, first_day):
     passes = []
 
-    def two_passes(paths, *, url, speed, after_ms, later_by_days, stop):
+    def two_passes(paths, *, url, speed, after_ms, later_by_days, api_key, stop):
         passes.append((paths, url, after_ms, later_by_days))
         if len(passes) == 2:
             stop.set()
