@@ -32,24 +32,33 @@ class StreamSurface(msgspec.Struct, frozen=True):
 
 _CLOSE_CODES: Final = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in CloseCode)
 
+_SUBMIT: Final = (
+    "One chain a message, in the format of the venue; ?content_type= names another one, as the header of a POST does."
+)
+
 _RECEIVED: Final = ("StreamRequest", "Credentials")
 _SENT: Final = ("StreamSurface", "StreamEvent", "Ack", "Pong", "StreamError", "Authenticated")
 _ANSWERS: Final = ("ChainAccepted", "SurfaceMessage", "Problem", "Authenticated")
 
 
-def asyncapi_document(title: str, version: str, venues: Mapping[str, Venue], accepted: type) -> dict[str, Any]:
+def asyncapi_document(
+    title: str,
+    version: str,
+    venues: Mapping[str, Venue],
+    body_formats: Mapping[tuple[str, str], Venue],
+    accepted: type,
+) -> dict[str, Any]:
     """Return the document; ``accepted`` is the struct that answers a chain."""
+    chains = [*venues.values(), *body_formats.values()]
     sent = [StreamSurface, StreamEvent, StreamRequest, Ack, Pong, StreamError, Problem, SurfaceMessage, accepted]
     sent += [Credentials, Authenticated]
-    formats, components = msgspec.json.schema_components(
-        [venue.schema for venue in venues.values()] + sent, ref_template=SCHEMAS
-    )
+    formats, components = msgspec.json.schema_components([each.schema for each in chains] + sent, ref_template=SCHEMAS)
     messages: dict[str, dict[str, Any]] = {
         name: {"payload": reference(name)} for name in (*_RECEIVED, *_SENT, *_ANSWERS)
     }
     example = {"type": "event", "channel": "events.BTC", "missed": 0, "data": EVENT_EXAMPLE, "reset": False}
     messages["StreamEvent"]["examples"] = [{"payload": example}]
-    messages["Chain"] = {"payload": {"anyOf": list(formats[: len(venues)])}}
+    messages["Chain"] = {"payload": {"anyOf": list(formats[: len(chains)])}}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -66,7 +75,7 @@ def asyncapi_document(title: str, version: str, venues: Mapping[str, Venue], acc
         "operations": {
             "request": _operation("receive", "stream", _RECEIVED, "Subscribe, unsubscribe, ping."),
             "announce": _operation("send", "stream", _SENT, "Snapshots, updates, events and replies."),
-            "submitChains": _operation("receive", "chains", ("Chain", "Credentials"), "One chain a message."),
+            "submitChains": _operation("receive", "chains", ("Chain", "Credentials"), _SUBMIT),
             "answerChains": _operation("send", "chains", _ANSWERS, "One answer a chain, in order."),
         },
         "components": {"messages": messages, "schemas": components},

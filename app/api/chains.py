@@ -13,12 +13,12 @@ from starlette.websockets import WebSocket
 
 from app.api import idempotency
 from app.api.access import Caller, requires
-from app.api.body import json_body, media_type_of
+from app.api.body import JSON_TYPES, bare_media_type, check_media_type, json_body, media_type_of
 from app.api.connection import accepted, receive_message, send_message
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.live_surface import surface_message
 from app.api.openapi import chain_operation
-from app.api.problem import NoSuchResource, NotAllowed, TooManyRequests, problem_of
+from app.api.problem import NoSuchResource, NotAllowed, TooManyRequests, UnsupportedBody, problem_of
 from app.quant.chain import OptionChain
 from app.quant.errors import InvalidChain
 from app.service.access_key import Scope
@@ -53,8 +53,8 @@ def chains_router(context: ApiContext) -> APIRouter:
         wait_ms: Annotated[int, Query(ge=0, le=limits.max_wait_ms)] = 0,
         idempotency_key: Annotated[str | None, Header(pattern=idempotency.PATTERN)] = None,
     ) -> Response:
-        format_ = context.services.body_formats.get((venue, media_type_of(request))) or _venue(context, venue)
-        body = await json_body(request, limits.max_body_bytes)
+        format_ = _format(context, venue, media_type_of(request))
+        body = await json_body(request, limits.max_body_bytes, context.bodies)
 
         async def taken() -> tuple[HTTPStatus, bytes]:
             return await take_chain(context, caller, format_, body, wait_ms)
@@ -68,10 +68,13 @@ def chains_router(context: ApiContext) -> APIRouter:
         return json_response(answer, status)
 
     @router.websocket("/v1/chains/{venue}")
-    async def submit_many(socket: WebSocket, venue: str, wait_ms: int = 0) -> None:
+    async def submit_many(socket: WebSocket, venue: str, wait_ms: int = 0, content_type: str = JSON_TYPES[0]) -> None:
+        # A browser cannot set the handshake's headers, so the messages' type comes in the query.
+        media_type = bare_media_type(content_type.replace(" ", "+"))
         async with accepted(socket, context, Scope.INGEST) as caller:
             async for body in _messages(socket, limits.max_body_bytes):
-                answer = await _answer(context, caller, venue, body, min(wait_ms, limits.max_wait_ms))
+                wait = min(wait_ms, limits.max_wait_ms)
+                answer = await _answer(context, caller, (venue, media_type), body, wait)
                 await send_message(socket, answer.decode(), limits.ws_send_timeout_s)
 
     return router
@@ -108,12 +111,14 @@ async def take_chain(
     return status, encode_json(ChainAccepted(chain.underlying, iso_utc(chain.as_of_ms), chain.sequence, outcome))
 
 
-async def _answer(context: ApiContext, caller: Caller, venue: str, body: bytes, wait_ms: int) -> bytes:
+async def _answer(context: ApiContext, caller: Caller, format_: tuple[str, str], body: bytes, wait_ms: int) -> bytes:
+    venue, media_type = format_
     try:
+        check_media_type(media_type)
         await context.services.gate.check_known(caller)
         await context.services.gate.pay(caller)
-        _, answer = await take_chain(context, caller, _venue(context, venue), body, wait_ms)
-    except (InvalidChain, NoSuchResource, NotAllowed, TooManyRequests, StoreUnavailable) as error:
+        _, answer = await take_chain(context, caller, _format(context, venue, media_type), body, wait_ms)
+    except (InvalidChain, NoSuchResource, NotAllowed, TooManyRequests, StoreUnavailable, UnsupportedBody) as error:
         return encode_json(problem_of(error))
     return answer
 
@@ -129,6 +134,11 @@ async def _count_invalid(context: ApiContext, venue: str) -> None:
             await context.services.intake.count_invalid(venue)
     except (StoreUnavailable, CorruptPayload):  # counted; the client must hear about its body, not about the store
         return
+
+
+def _format(context: ApiContext, venue: str, media_type: str) -> Venue:
+    """Return the reader of a venue's bodies of this type."""
+    return context.services.body_formats.get((venue, media_type)) or _venue(context, venue)
 
 
 def _venue(context: ApiContext, name: str) -> Venue:

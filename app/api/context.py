@@ -7,6 +7,7 @@ import msgspec
 from anyio import CapacityLimiter
 from starlette.responses import Response
 
+from app.api.body import BodyRoom
 from app.api.connection_count import ConnectionCount
 from app.api.event_hub import EventHub
 from app.api.hub import Hub
@@ -28,6 +29,7 @@ class ApiContext:
     metrics: ServiceMetrics
     parsing: CapacityLimiter
     callers: ConnectionCount = field(default_factory=ConnectionCount)
+    bodies: BodyRoom = field(default_factory=BodyRoom)
 
     def freshness(self) -> Freshness:
         """Return the clock surfaces are aged by, now."""

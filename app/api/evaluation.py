@@ -102,7 +102,7 @@ def evaluation_router(context: ApiContext) -> APIRouter:
 
     @router.post("/v1/surfaces/{underlying}/evaluate", **EVALUATE)
     async def evaluate_points(underlying: str, request: Request) -> Response:
-        body = await json_body(request, context.services.limits.max_body_bytes)
+        body = await json_body(request, context.services.limits.max_body_bytes, context.bodies)
         surface = await newest_surface(context, underlying)
 
         def answer() -> bytes:

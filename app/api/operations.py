@@ -64,7 +64,9 @@ def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
 
     @router.get("/asyncapi.json", include_in_schema=False)
     async def websockets() -> Response:
-        document = asyncapi_document(app.title, app.version, context.services.venues, ChainAccepted)
+        document = asyncapi_document(
+            app.title, app.version, context.services.venues, context.services.body_formats, ChainAccepted
+        )
         return json_response(encode_json(document))
 
     @router.get("/docs", include_in_schema=False)

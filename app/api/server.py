@@ -20,6 +20,8 @@ RECEIVE_DEADLINE_S: Final = 10.0
 
 BACKLOG: Final = 1024
 WS_PING_S: Final = 20.0
+WS_QUEUE: Final = 2
+"""Messages of a connection read ahead of the application, each of up to the size of a body."""
 GRACEFUL_SHUTDOWN_S: Final = 5
 LIMIT_CONCURRENCY: Final = 4_000
 LOOPBACK: Final = ("127.0.0.0/8", "::1")
@@ -116,6 +118,7 @@ def server_for(
     options: dict[str, Any] = {
         "http": DeadlineProtocol,
         "ws_max_size": max_message_bytes,
+        "ws_max_queue": WS_QUEUE,
         "ws_ping_interval": WS_PING_S,
         "ws_ping_timeout": WS_PING_S,
         "ws_per_message_deflate": False,

@@ -16,8 +16,9 @@ from app.venues.venue import Venue
 class ApiLimits:
     """A limit on everything a client can ask for."""
 
-    max_body_bytes: int = 2 * 1024 * 1024
-    """20,000 native quotes (the most a chain may hold) take 1.7 MB with bid and ask, 2.3 MB with sizes too."""
+    max_body_bytes: int = 8 * 1024 * 1024
+    """20,000 native quotes (the most a chain may hold) take 1.7 MB with bid and ask, 4 MB with every optional field.
+    Within the receive deadline of server.py 8 MiB need 7 Mbit/s; BodyRoom bounds all bodies together."""
     stale_after_s: float = 120.0
     max_wait_ms: int = 30_000
     history_limit: int = 500

@@ -141,6 +141,26 @@ async def test_columns_are_the_same_chain(client: httpx.AsyncClient, store: Memo
     assert example.status_code in (202, 422)
 
 
+async def test_columns_come_over_a_websocket_too(serving: Serving, store: MemoryStore) -> None:
+    rows = VENUES["native"].parse(json.dumps(ROWS).encode(), received_ms=0)
+    path = f"/v1/chains/native?content_type={COLUMNS_MEDIA_TYPE}"
+    async with serving() as address:
+        for query in (path, path.replace("+", "%2B"), f"{path};charset=utf-8"):
+            store.chains.clear()
+            async with connect(f"ws://{address}{query}") as socket:
+                await socket.send(as_columns(ROWS))
+                assert json.loads(await socket.recv())["status"] == "queued"
+                assert [chain[:3] for chain in store.chains] == [("BTC", rows.as_of_ms, 3)]
+                await socket.send(as_columns(ROWS, bid=[0.1]))
+                assert json.loads(await socket.recv())["pointer"] == "/quotes/bid"
+                await socket.send(json.dumps(ROWS))
+                assert json.loads(await socket.recv())["status"] == 422
+        async with connect(f"ws://{address}/v1/chains/native?content_type=text/csv") as socket:
+            await socket.send(as_columns(ROWS))
+            refused = json.loads(await socket.recv())
+            assert (refused["status"], "text/csv" in refused["detail"]) == (415, True)
+
+
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
