@@ -13,7 +13,7 @@ COMMANDS: Final = {
     "worker": "calibrate waiting chains; needs REDIS_URL",
     "demo": "post the recorded chains that ship with the program to a running service",
     "keys": "make, list and revoke the keys of callers from other machines",
-    "healthy": "exit with 0 when the service on this machine is ready",
+    "healthy": "exit with 0 when the service on this machine is ready, or a worker lives",
     "calibrate": "fit one recorded chain and print the fit, with no service",
     "replay": "post recorded chains to a running service at their own pace or faster",
     "dead-letters": "list, show or retry the chains that ended their worker each time",

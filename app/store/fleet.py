@@ -60,6 +60,12 @@ class RedisFleet:
             dead_letters=sum(answers[3::4]),
         )
 
+    async def living_workers(self) -> set[str]:
+        """Return the names of the workers that said lately that they live. Raises StoreUnavailable."""
+        workers, clock = await self._link.run_all([("HGETALL", self._keys.workers()), ("TIME",)])
+        now_ms = clock[0] * 1_000 + clock[1] // 1_000
+        return {name.decode() for name, said in workers.items() if _worker(said)[0] > now_ms}
+
 
 def _counts(underlying: str, state: Fields) -> UnderlyingCounts:
     def count(field: str) -> int:

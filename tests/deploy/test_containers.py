@@ -1,15 +1,18 @@
 """The compose file and the Kubernetes example: locked down, on loopback, with settings the service knows."""
 
+import argparse
 import itertools
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from app.commands import COMMANDS
+from app.commands import COMMANDS, command
 from app.settings import setting_table
 from tests.deploy.files import DEPLOY, PROJECT, read_yaml
 
@@ -69,6 +72,52 @@ def test_our_containers_are_locked_down() -> None:
         assert service["tmpfs"] == ["/tmp:mode=1777"]
         assert service["environment"].keys() <= KNOWN_SETTINGS
         assert service["command"][0] in COMMANDS
+
+
+def test_every_container_of_ours_says_how_it_is() -> None:
+    services = compose()["services"]
+    probes = {name: services[name]["healthcheck"]["test"] for name in ("redis", "worker", "demo", "prometheus")}
+    for name in ("worker", "demo"):
+        assert probes[name][:5] == ["CMD", "python3", "-m", "app", "healthy"]
+        parser = argparse.ArgumentParser()
+        command("healthy").add_arguments(parser)
+        parser.parse_args(probes[name][5:])
+    assert probes["worker"][5:] == ["--worker"]
+    target = services["demo"]["command"][services["demo"]["command"].index("--to") + 1]
+    assert probes["demo"][5:] == ["--of", target]
+    assert probes["prometheus"][:4] == ["CMD", "promtool", "check", "healthy"]
+    assert "healthcheck" not in services["api"], "the image's own"
+    assert "HEALTHCHECK --interval=5s" in dockerfile()
+
+
+def test_every_container_has_a_limit_of_memory_and_its_root_is_read_only() -> None:
+    services = compose()["services"]
+    assert [name for name, service in services.items() if "mem_limit" not in service] == []
+    writable = [name for name, service in services.items() if not service.get("read_only")]
+    assert writable == ["grafana"], "it keeps its database beside its program"
+    maxmemory = services["redis"]["command"][services["redis"]["command"].index("--maxmemory") + 1]
+    assert (maxmemory, services["redis"]["mem_limit"]) == ("512mb", "1g")
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_has_the_check_that_the_container_is_asked_with() -> None:
+    (_, *probe) = compose()["services"]["prometheus"]["healthcheck"]["test"]
+    (flag,) = [word.partition("=")[0] for word in probe if word.startswith("--")]
+    if "check healthy" not in ended("promtool", "--help-long").stdout:
+        pytest.skip("this promtool is older than the container's: it has no such check")
+    found = ended(*probe[:3], "--help")
+    assert (found.returncode, flag in found.stdout + found.stderr) == (0, True)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("unit", sorted((DEPLOY / "systemd").glob("*.service")), ids=lambda unit: unit.name)
+def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
+    """As it is but for the interpreter, which is this one: verify looks for the program."""
+    copy = tmp_path / unit.name.replace("@", "@1")
+    copy.write_text(unit.read_text().replace("/opt/smilekeeper/.venv/bin/python", sys.executable))
+    found = ended("systemd-analyze", "verify", "--man=no", str(copy))
+    complaints = [line for line in found.stderr.splitlines() if copy.name in line]
+    assert complaints == []
 
 
 def test_ports_are_published_on_loopback_only() -> None:
