@@ -16,6 +16,17 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Make `child` all there is in `node`, unless it says what is there already: a redraw takes no focus and no place. */
+export function renew(node, child) {
+  const old = node.firstElementChild;
+  if (old?.isEqualNode(child)) return;
+  const focused = old != null && old === document.activeElement;
+  const scrolled = old?.scrollLeft ?? 0;
+  node.replaceChildren(child);
+  child.scrollLeft = scrolled;
+  if (focused) child.focus({ preventScroll: true });
+}
+
 /** Return a table in a box that scrolls sideways by itself. `columns` are {label, title?, words?}, `rows` cells. */
 export function table(caption, columns, rows) {
   const head = columns.map(({ label, title, words }) =>

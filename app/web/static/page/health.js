@@ -1,6 +1,6 @@
 /** The machine behind the surfaces: queue, workers, store, and the account of every chain. */
 
-import { card, element, table, verdict } from "./element.js";
+import { card, element, renew, table, verdict } from "./element.js";
 import { largest, quantileBound, total } from "./exposition.js";
 import { bytes, clock, count, duration, words } from "./figures.js";
 import { known, state } from "./state.js";
@@ -28,15 +28,15 @@ export function mount(root) {
     card("This page's stream", null, stream),
   );
   return () => {
-    stream.replaceChildren(streamList());
+    renew(stream, streamList());
     const { fleet, fleetError } = state;
     if (!fleet) {
-      machine.replaceChildren(element("p", { class: "note" }, fleetError ?? "Asking …"));
+      renew(machine, element("p", { class: "note" }, fleetError ?? "Asking …"));
       return;
     }
-    machine.replaceChildren(machineList(fleet, fleetError));
-    latency.replaceChildren(latencyTable(fleet.samples));
-    account.replaceChildren(accountTable(fleet.samples));
+    renew(machine, machineList(fleet, fleetError));
+    renew(latency, latencyTable(fleet.samples));
+    renew(account, accountTable(fleet.samples));
   };
 }
 
