@@ -3,16 +3,39 @@
 Call sites name the event and put the rest in fields::
 
     log.warning("worker_died", extra={"pid": 4711, "exit_code": -9})
+
+What a line belongs to, a request or a chain, is said once with :func:`bind` or :func:`bound` and is then in every line
+that follows, whoever writes it.
 """
 
 import json
 import logging
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 _NOT_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 """What logging puts on every record (and uvicorn on its own); the rest came from ``extra``."""
+
+_BOUND: Final[ContextVar[Mapping[str, Any]]] = ContextVar("bound_fields")
+
+
+def bind(**fields: Any) -> None:
+    """Put ``fields`` into every further line of this task or thread, and of the tasks it starts."""
+    _BOUND.set({**_BOUND.get({}), **fields})
+
+
+@contextmanager
+def bound(**fields: Any) -> Iterator[None]:
+    """Put ``fields`` into every line of the block."""
+    token = _BOUND.set({**_BOUND.get({}), **fields})
+    try:
+        yield
+    finally:
+        _BOUND.reset(token)
 
 
 def configure(level: int, form: str = "auto", process: str = "", stream: TextIO | None = None) -> None:
@@ -66,7 +89,8 @@ class TextFormatter(logging.Formatter):
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _NOT_FIELDS}
+    own = {name: value for name, value in vars(record).items() if name not in _NOT_FIELDS}
+    return {**_BOUND.get({}), **own}
 
 
 def _iso_ms(record: logging.LogRecord) -> str:

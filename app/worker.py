@@ -15,6 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from app import logs
+from app.service.audit import chain_sha256
+from app.service.iso_time import iso_utc
 from app.service.ports import Claim, CommitOutcome, FitTimings, StoreUnavailable, WorkQueue
 from app.service.recalibrate import Fitted, Unfit, unfit
 
@@ -35,6 +38,8 @@ ANSWER_FOR_S: Final = 60.0
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
 """Between attempts to reach a store that is away; a restarted one is found within about as much."""
+CHAIN_DIGITS: Final = 12
+"""Of a chain's SHA-256 in a line of the log; the surface's document has them all."""
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -132,7 +137,8 @@ class _Worker:
             try:
                 claim = self._queue.claim(CLAIM_WAIT_S)
                 if claim:
-                    self._fit(claim)
+                    with logs.bound(**_ids(claim)):
+                        self._fit(claim)
                 pause.forget()
             except StoreUnavailable as away:
                 pause_s = pause.next_s()
@@ -152,7 +158,7 @@ class _Worker:
         finally:
             self._computing = False
             self._on_bench = None
-        said = {"underlying": claim.underlying, "attempt": claim.attempt, "duration_s": round(timings.calibration_s, 4)}
+        said = {"attempt": claim.attempt, "duration_s": round(timings.calibration_s, 4)}
         if isinstance(answer, Unfit):
             log.warning("fit_failed", extra={**said, "outcome": answer.outcome, "reason": answer.reason})
         elif outcome is CommitOutcome.PUBLISHED:
@@ -164,7 +170,7 @@ class _Worker:
         try:
             return self._recalibrate(claim)
         except Exception as error:  # a defect met by one chain must not take the others' worker away
-            log.exception("fit_raised", extra={"underlying": claim.underlying, "as_of_ms": claim.as_of_ms})
+            log.exception("fit_raised")
             return unfit(claim, f"{type(error).__name__}: {error}", "error")
 
     def _settle(self, claim: Claim, answer: Fitted | Unfit, timings: FitTimings) -> CommitOutcome:
@@ -223,12 +229,7 @@ class _Worker:
             if fit and self._computing and now - fit.began > self._fit_limit_s:
                 log.error(
                     "fit_limit_reached",
-                    extra={
-                        "underlying": fit.claim.underlying,
-                        "as_of_ms": fit.claim.as_of_ms,
-                        "attempt": fit.claim.attempt,
-                        "limit_s": self._fit_limit_s,
-                    },
+                    extra={**_ids(fit.claim), "attempt": fit.claim.attempt, "limit_s": self._fit_limit_s},
                 )
                 os._exit(EXIT_FIT_LIMIT)
             if self._stop.is_set():
@@ -237,7 +238,7 @@ class _Worker:
                     self._end_now(fit)
 
     def _end_now(self, fit: _Fit | None) -> None:
-        log.info("stopped_before_the_fit_ended", extra={"underlying": fit.claim.underlying if fit else None})
+        log.info("stopped_before_the_fit_ended", extra=_ids(fit.claim) if fit else None)
         leaving = threading.Thread(target=self._leave, args=(fit,), name="leave", daemon=True)
         leaving.start()
         leaving.join(LEAVE_WITHIN_S)
@@ -250,6 +251,16 @@ class _Worker:
             self._queue.leave(self._name)
         except StoreUnavailable as away:
             log.warning("left_unheard", extra={"reason": str(away)})
+
+
+def _ids(claim: Claim) -> dict[str, str | int]:
+    """Return what names a chain in a log."""
+    return {
+        "underlying": claim.underlying,
+        "as_of": iso_utc(claim.as_of_ms),
+        "sequence": claim.sequence,
+        "chain": chain_sha256(claim.chain)[:CHAIN_DIGITS],
+    }
 
 
 class _Pause:

@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import logging
@@ -5,7 +6,7 @@ import sys
 
 import pytest
 
-from app.logs import JsonFormatter, TextFormatter, configure
+from app.logs import JsonFormatter, TextFormatter, bind, bound, configure
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,25 @@ def test_auto_writes_json_where_nobody_watches(form, is_json):
     logging.getLogger("anything").debug("not shown")
     (line,) = stream.getvalue().splitlines()
     assert line.startswith("{") is is_json
+
+
+def test_what_is_bound_is_in_every_line_of_the_block():
+    with bound(underlying="BTC", sequence=7):
+        with bound(sequence=8):
+            assert json.loads(JsonFormatter().format(record(pid=7)))["sequence"] == 8
+        line = json.loads(JsonFormatter().format(record(underlying="ETH")))
+        assert (line["underlying"], line["sequence"]) == ("ETH", 7), "a line's own fields win"
+    assert "sequence" not in json.loads(JsonFormatter().format(record()))
+
+
+def test_what_a_task_binds_stays_in_it():
+    async def request(name: str) -> str:
+        bind(request_id=name)
+        await asyncio.sleep(0.001)
+        return json.loads(JsonFormatter().format(record()))["request_id"]
+
+    async def both() -> list[str]:
+        return await asyncio.gather(request("a"), request("b"))
+
+    assert asyncio.run(both()) == ["a", "b"]
+    assert "request_id" not in json.loads(JsonFormatter().format(record()))

@@ -1,13 +1,18 @@
-"""Around every request: a limit on how many run at once, its duration by route, and the headers of every answer."""
+"""Around every request: its id, a limit on how many run at once, its duration by route, and headers of the answer."""
 
+import logging
 import time
 from typing import Any, Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import logs
 from app.api.problem import Overloaded, problem_response
+from app.api.request_id import HEADER, give_request_id
 from app.metrics import ServiceMetrics
+
+log = logging.getLogger(__name__)
 
 UNMATCHED: Final = "unmatched"
 """The route of a request that fits none: paths are no labels, a client can make up any."""
@@ -31,6 +36,12 @@ class Observed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and observe the answer; a failure counts as the 500 it becomes outside."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        # Bound for good: the server runs each request in a task of its own, and logs what it raises after us.
+        request_id = give_request_id(scope)
+        logs.bind(request_id=request_id)
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -41,7 +52,9 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Content-Type-Options"] = "nosniff"
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers[HEADER] = request_id
             await send(message)
 
         self._in_flight += 1
@@ -54,7 +67,10 @@ class Observed:
         finally:
             self._in_flight -= 1
             method = scope["method"] if scope["method"] in METHODS else "OTHER"
-            self._metrics.observe_request(method, _template(scope), status, time.perf_counter() - started_s)
+            duration_s = time.perf_counter() - started_s
+            self._metrics.observe_request(method, _template(scope), status, duration_s)
+            said = {"method": method, "route": _template(scope), "status": status, "duration_s": round(duration_s, 4)}
+            log.debug("request", extra=said)
 
 
 def _template(scope: Scope) -> str:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from app.api.request_id import HEADER, SCOPE_KEY
 from app.quant.errors import InvalidChain, InvalidQuery
 from app.service.ports import CorruptPayload, QueueBehind, StoreUnavailable
 from app.service.submit import ClockSkew
@@ -152,8 +153,11 @@ def problem_response(error: Exception) -> Response:
 def install_handlers(app: FastAPI) -> None:
     """Answer every error of ``app`` as a problem, the framework's own included."""
 
-    async def answer(_: Request, error: Exception) -> Response:
-        return problem_response(error)
+    async def answer(request: Request, error: Exception) -> Response:
+        response = problem_response(error)
+        if SCOPE_KEY in request.scope:  # the framework answers what nobody expected outside of our middleware
+            response.headers[HEADER] = request.scope[SCOPE_KEY]
+        return response
 
     for cls in (*ROWS, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(cls, answer)

@@ -24,6 +24,22 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 HTTP_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STORE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
+STORE_OPERATIONS: Final = (
+    "after",
+    "as_of",
+    "chain",
+    "count_invalid",
+    "events",
+    "feed",
+    "history",
+    "list",
+    "load",
+    "newest",
+    "status",
+    "submit",
+)
+"""What is asked of the store. Each has its series of errors from the start: a rate needs a zero to rise from."""
+
 LAG_SAMPLE_S: Final = 0.25
 LAG_SAMPLES: Final = 60
 """The lag shown is the worst of the last 15 s: the usual interval between scrapes."""
@@ -76,6 +92,8 @@ class ServiceMetrics:
         self._store_errors = Counter(
             "volsurf_redis_errors", "Calls the store did not answer, by operation.", ("kind",), registry=registry
         )
+        for operation in STORE_OPERATIONS:
+            self._store_errors.labels(operation)
         self._store_seconds = Histogram(
             "volsurf_redis_command_duration_seconds",
             "Duration of an answered call to the store, by operation.",

@@ -7,6 +7,7 @@ from app.service.event import EventKind
 from app.service.ports import FleetStatus, SubmitOutcome, UnderlyingCounts
 from app.store.keys import HISTOGRAM_BOUNDS_S, HISTOGRAMS, Keys, histogram_bounds_us
 from app.store.links import Link
+from app.store.quarantine import QUARANTINED
 
 Fields = Mapping[bytes, bytes]
 
@@ -56,7 +57,7 @@ class RedisFleet:
             histograms=_histograms(answers[1::4]),
             store_used_bytes=int(memory["used_memory"]),
             invalid_by_venue=_summed(counters, b"invalid:"),
-            quarantined=_summed(counters, b"quarantined:"),
+            quarantined=dict.fromkeys(QUARANTINED, 0) | _summed(counters, b"quarantined:"),
             dead_letters=sum(answers[3::4]),
         )
 

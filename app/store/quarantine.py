@@ -12,6 +12,8 @@ log = logging.getLogger(__name__)
 SURFACE: Final = "surface"
 CHAIN: Final = "chain"
 KEPT_CHAIN: Final = "kept_chain"
+QUARANTINED: Final = (SURFACE, CHAIN, KEPT_CHAIN)
+"""Every kind of payload that may be found damaged."""
 
 
 class ScriptCall(NamedTuple):

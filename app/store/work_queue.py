@@ -223,7 +223,7 @@ class RedisWorkQueue:
         keys = self._keys
         shard = keys.shard_of(claim.underlying)
         published = verdict == "surface"
-        answer: bytes = self._link.call(
+        settled_as, version = self._link.call(
             SETTLE,
             [
                 keys.queue(shard),
@@ -259,7 +259,9 @@ class RedisWorkQueue:
                 *[field for event in events for field in fields_of_event(event)],
             ],
         )
-        return answer.decode()
+        log.debug("settled", extra={"settled_as": settled_as.decode(), "version": version.decode() or None})
+        answer: str = settled_as.decode()
+        return answer
 
     def _queue_of(self, claim: Claim) -> str:
         return self._keys.queue(self._keys.shard_of(claim.underlying))

@@ -1,13 +1,17 @@
 import math
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import ServiceMetrics
 from app.metrics.labels import OTHER, UnderlyingLabels
+from app.metrics.process import STORE_OPERATIONS
 from app.service.document import (
     CertificateDocument,
     ConfidenceDocument,
@@ -179,3 +183,22 @@ def test_maintenance_shows_coverage_alarms_regime_and_drift_in_standard_errors()
 def test_a_surface_of_no_series_shows_no_coverage() -> None:
     found = scrape(status("BTC"), surface("BTC"))
     assert not [name for name, _ in found if name in ("volsurf_band_coverage_ratio", "volsurf_regime_shift")]
+
+
+def test_every_operation_on_the_store_has_a_series_of_errors_from_the_start() -> None:
+    found = scrape(None)
+    assert {dict(labels)["kind"] for name, labels in found if name == "volsurf_redis_errors_total"} == set(
+        STORE_OPERATIONS
+    )
+    assert value(found, "volsurf_redis_errors_total", kind="submit") == 0.0
+    called = re.compile(r"(?:store_call|count_store_errors|_persist)\(\s*\"(\w+)\"")
+    sources = (Path(__file__).parents[2] / "app" / "api").glob("*.py")
+    assert {name for source in sources for name in called.findall(source.read_text())} == set(STORE_OPERATIONS)
+
+
+def test_events_are_counted_by_kind() -> None:
+    fleet = status("BTC")
+    counted = replace(fleet.underlyings[0], events={"gate": 3, "roll": 0})
+    found = scrape(replace(fleet, underlyings=(counted,)))
+    assert value(found, "volsurf_events_total", underlying="BTC", kind="gate") == 3.0
+    assert value(found, "volsurf_events_total", underlying="BTC", kind="roll") == 0.0

@@ -9,7 +9,7 @@ from app.store.codec import encode_chain
 from app.store.keys import Keys
 from app.store.work_queue import Retention
 from tests.servers import RealServer
-from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, claimed, small_chain
+from tests.store.stored import AS_OF_MS, CHAIN, NOTHING_DAMAGED, TIMINGS, OpenStore, claimed, small_chain
 
 KEYS = Keys()
 
@@ -76,7 +76,7 @@ def test_a_damaged_chain_is_set_aside_and_counted(server: RealServer, store: Ope
     with pytest.raises(CorruptPayload):
         read()
     assert read() is None, "it has left the kept chains"
-    assert store.run(store.api.fleet.status()).quarantined == {"kept_chain": 1}
+    assert store.run(store.api.fleet.status()).quarantined == NOTHING_DAMAGED | {"kept_chain": 1}
     ((_, found),) = server.run("XRANGE", KEYS.quarantine(0), "-", "+")
     assert (found[b"kind"], found[b"entry"]) == (b"kept_chain", entry)
     assert found[b"payload"] == (fields | damaged if field == b"chain" else fields)[b"chain"]

@@ -6,7 +6,7 @@ from app.service.ports import CorruptPayload, PublishedSurface
 from app.store.keys import Keys
 from app.store.records import surface_of
 from app.store.work_queue import Retention
-from tests.store.stored import AS_OF_MS, TIMINGS, OpenStore, claimed
+from tests.store.stored import AS_OF_MS, NOTHING_DAMAGED, TIMINGS, OpenStore, claimed
 
 KEYS = Keys()
 
@@ -97,7 +97,7 @@ def test_a_damaged_surface_is_set_aside_and_the_one_before_it_served(valkey_stor
     assert store.run(store.api.surfaces.newest("BTC")) == kept[1]
     assert store.run(store.api.surfaces.history("BTC", before=None, limit=9)) == [kept[1], kept[0]]
     status = store.run(store.api.fleet.status())
-    assert status.quarantined == {"surface": 1}
+    assert status.quarantined == NOTHING_DAMAGED | {"surface": 1}
     ((_, found),) = store.run(store.api.fleet._link.run("XRANGE", KEYS.quarantine(0), "-", "+"))
     assert found[b"entry"] == b"%d-0" % kept[2].version
 
@@ -146,7 +146,7 @@ def test_a_damaged_chain_is_set_aside_and_the_underlying_goes_on(store: OpenStor
     counts = store.counts()
     assert (counts.failed, counts.pending, counts.calibrations) == (1, 0, {"corrupt": 1})
     assert "CRC-32" in (counts.last_failure or "")
-    assert store.run(store.api.fleet.status()).quarantined == {"chain": 1}
+    assert store.run(store.api.fleet.status()).quarantined == NOTHING_DAMAGED | {"chain": 1}
     store.submit(as_of_ms=AS_OF_MS + 1)
     assert claimed(worker).as_of_ms == AS_OF_MS + 1
 

@@ -1,4 +1,5 @@
 -- The holder of the fence answers: a surface, or a failure. The underlying becomes idle, or waits again if dirty.
+-- Returns how it was settled, and the version.
 
 local queue, state, chain, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local updates, counters, histograms, chains, events = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -14,11 +15,11 @@ local now = fields(state, {'state', 'token', 'fence', 'dirty', 'running_order', 
   'running_received_ms', 'version', 'surface_order', 'settled_fence', 'settled_as'})
 
 if now.settled_fence == fence then
-  return now.settled_as
+  return {now.settled_as, now.version or ''}
 end
 if now.state ~= 'running' or now.fence ~= fence or now.token ~= token or now.running_order ~= order then
   count(state, 'fenced')
-  return 'fenced'
+  return {'fenced', ''}
 end
 
 -- Everything that may fail on a damaged number is worked out before the first write: a script is not rolled back.
@@ -101,4 +102,4 @@ else
   redis.call('HSET', state, 'state', 'idle')
   redis.call('DEL', chain)
 end
-return settled
+return {settled, settled == 'published' and version or ''}
