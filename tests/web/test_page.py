@@ -100,6 +100,21 @@ def test_health_accounts_for_every_chain(window, service, surface):
     assert "1 warm of 1" in window.text("#health-machine")
 
 
+def test_health_tells_what_happened(window, service, http, surface):
+    nothing = {"underlying": "VOID", "source": "test", "as_of": "2023-04-12T11:12:00Z", "premium": "coin"}
+    quote = {"expiry": "2023-04-28T08:00:00Z", "strike": 30_000, "type": "C", "bid": 0.03, "ask": 0.031}
+    assert http.post("/v1/chains/native", json={**nothing, "quotes": [quote]}).status_code == 202
+    look(window, service, "health")
+    window.wait("document.querySelector('#health-events')?.innerText.includes('VOID')")
+    newest = http.get("/v1/events", params={"limit": 1}).json()["events"][0]
+    assert (newest["underlying"], newest["kind"]) == ("VOID", "failed")
+    row = window.text("#health-events tbody tr")
+    assert newest["message"] in row
+    assert "✕" in row
+    assert f"{newest['at'][11:19]} UTC" in row
+    assert window.run("return document.querySelectorAll('#health-events tbody tr').length") <= 10
+
+
 def test_an_update_arrives_by_itself(window, service, http, recorded, surface):
     before = post(http, recorded[0], "LIVE")
     look(window, service, underlying="LIVE")

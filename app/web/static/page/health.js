@@ -1,6 +1,7 @@
 /** The machine behind the surfaces: queue, workers, store, and the account of every chain. */
 
 import { card, element, renew, table, verdict } from "./element.js";
+import { eventsTable } from "./events.js";
 import { largest, quantileBound, total } from "./exposition.js";
 import { bytes, clock, count, duration, words } from "./figures.js";
 import { known, state } from "./state.js";
@@ -14,7 +15,7 @@ const LATENCIES = [
 ];
 
 export function mount(root) {
-  const [machine, latency, account, stream] = ["machine", "latency", "account", "stream"].map(id =>
+  const [machine, latency, events, account, stream] = ["machine", "latency", "events", "account", "stream"].map(id =>
     element("div", { id: `health-${id}`, class: "narrow" }),
   );
   root.append(
@@ -24,11 +25,13 @@ export function mount(root) {
       card("Queue and workers", null, machine),
       card("Latency", "since the store was created: the bound that so many observations stay below", latency),
     ),
+    card("What happened", "the last ten events, newest first", events),
     card("Every chain accounted for", "received = fitted + failed + superseded + stale + duplicate + pending", account),
     card("This page's stream", null, stream),
   );
   return () => {
     renew(stream, streamList());
+    renew(events, eventsTable(state.events, state.eventsError));
     const { fleet, fleetError } = state;
     if (!fleet) {
       renew(machine, element("p", { class: "note" }, fleetError ?? "Asking …"));

@@ -11,6 +11,8 @@ const LIST_EVERY_MS = 5000;
 const HEALTH_EVERY_MS = 5000;
 /** Surfaces asked for at first: some minutes to hours of market, a megabyte at most. */
 const HISTORY = 60;
+/** So many events are looked at. */
+const EVENTS = 10;
 /** Up to so many underlyings all are followed; with more only the one that is looked at. */
 const FOLLOWED = 8;
 /** However fast surfaces arrive, an eye needs no more curves than this. */
@@ -176,7 +178,18 @@ async function refreshHealth() {
     if (!(error instanceof service.Refused)) throw error;
     state.fleetError = error.message;
   }
+  await refreshEvents();
   if (state.view === "health") changed();
+}
+
+async function refreshEvents() {
+  try {
+    state.events = await service.events(EVENTS);
+    state.eventsError = null;
+  } catch (error) {
+    if (!(error instanceof service.Refused)) throw error;
+    state.eventsError = error.message;
+  }
 }
 
 /** Do it now and then again and again, but not while nobody looks and not while the service is away. */

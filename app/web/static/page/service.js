@@ -30,6 +30,11 @@ export function evaluate(underlying, columns) {
   });
 }
 
+/** What happened, newest first. */
+export async function events(limit) {
+  return (await json(`/v1/events?limit=${limit}`)).events;
+}
+
 export async function exposition() {
   return (await answer("/metrics")).text();
 }

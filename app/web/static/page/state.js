@@ -11,6 +11,8 @@ export const state = {
   expiry: null,
   fleet: null,
   fleetError: null,
+  events: null,
+  eventsError: null,
 };
 
 /** What is known of one underlying: newest document, curves of it and of the one before, quotes, readings over time. */
