@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Annotated, Any, Final, get_type_hints
 from urllib.parse import urlsplit
 
 from app.kernel_cache import folder_of_this_code
+from app.quant.gate_rules import ORDERED, GateRules
+from app.service.triggers import EVERY, WORDS, Triggers, parse_triggers
 from app.setting_rules import (
     FOLDER,
     FSYNC,
@@ -65,6 +67,27 @@ class Setting:
     default: str
     rule: Rule
     meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSettings:
+    """A setting for each field of a dataclass of rules: its name in capitals behind ``prefix``."""
+
+    prefix: str
+
+    def table(self, rules: type[GateRules]) -> Iterator[tuple[str, Setting]]:
+        """Yield the name of each field and how it is read."""
+        for each in dataclasses.fields(rules):
+            low, high = each.metadata["low"], each.metadata["high"]
+            rule = whole(low, high) if each.type is int else number(low, high)
+            yield each.name, Setting(self.variable(each.name), f"{each.default:g}", rule, each.metadata["meaning"])
+
+    def variable(self, name: str) -> str:
+        """Return the variable that gives the field ``name``."""
+        return self.prefix + name.upper()
+
+
+GATE: Final = RuleSettings("SMILEKEEPER_GATE_")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,6 +161,10 @@ class Settings:
     max_body_bytes: Annotated[
         int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "8388608", whole(1024, 1 << 30), "largest body of a request")
     ]
+    triggers: Annotated[
+        Triggers, Setting("SMILEKEEPER_RECALIBRATE", EVERY, Rule(WORDS, parse_triggers), "which chains are fitted")
+    ]
+    gate: Annotated[GateRules, GATE]
     log_level: Annotated[str, Setting("SMILEKEEPER_LOG_LEVEL", "info", LOG_LEVEL, "least severe event logged")]
     log_format: Annotated[
         str, Setting("SMILEKEEPER_LOG_FORMAT", "auto", LOG_FORMAT, "auto: text on a terminal, else JSON lines")
@@ -169,9 +196,16 @@ class Settings:
 
 
 def setting_table() -> dict[str, Setting]:
-    """Return how each field of Settings is read, by the field's name, in the order of the class."""
+    """Return how each field of Settings is read, in the order of the class, by its path such as ``gate.large_jump``."""
     hints = get_type_hints(Settings, include_extras=True)
-    return {each.name: hints[each.name].__metadata__[0] for each in dataclasses.fields(Settings)}
+    table: dict[str, Setting] = {}
+    for each in dataclasses.fields(Settings):
+        how = hints[each.name].__metadata__[0]
+        if isinstance(how, Setting):
+            table[each.name] = how
+        else:
+            table |= {f"{each.name}.{name}": setting for name, setting in how.table(hints[each.name].__origin__)}
+    return table
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
@@ -185,9 +219,15 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
             values[name] = setting.rule.parse(text)
         except ValueError:
             problems.append(f"{setting.variable}={shown_text(setting, text)}: must be {setting.rule.words}")
+    gate = {name: values.pop(f"gate.{name}") for name, _ in GATE.table(GateRules) if f"gate.{name}" in values}
+    problems += [
+        f"{GATE.variable(lesser)}={gate[lesser]:g}: must be at most {GATE.variable(greater)}={gate[greater]:g}"
+        for lesser, greater in ORDERED
+        if lesser in gate and greater in gate and gate[lesser] > gate[greater]
+    ]
     if problems:
         raise InvalidSettings(problems)
-    return Settings(**values)
+    return Settings(gate=GateRules(**gate), **values)
 
 
 def required_redis_url(settings: Settings) -> str:

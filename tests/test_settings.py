@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from app.quant.gate_rules import GateRules
 from app.settings import (
     InvalidSettings,
     environment_of_children,
@@ -11,6 +12,8 @@ from app.settings import (
     setting_table,
     use_one_numeric_thread,
 )
+
+VARIABLES = {setting.variable for setting in setting_table().values()}
 
 
 def problems_of(**environment: str) -> tuple[str, ...]:
@@ -112,7 +115,33 @@ def test_defaults_satisfy_their_own_rules_and_names_are_unique():
     for setting in table.values():
         setting.rule.parse(setting.default)
     assert len({setting.variable for setting in table.values()}) == len(table)
-    assert set(table) == {each.name for each in dataclasses.fields(load({}))}
+    assert {name.partition(".")[0] for name in table} == {each.name for each in dataclasses.fields(load({}))}
+
+
+def test_each_rule_of_the_gate_has_a_setting_and_its_default():
+    assert load({}).gate == GateRules()
+    named = {variable.removeprefix("SMILEKEEPER_GATE_").lower() for variable in VARIABLES if "_GATE_" in variable}
+    assert named == {each.name for each in dataclasses.fields(GateRules)}
+    given = load({"SMILEKEEPER_GATE_REJECTED_ERROR": "0.3", "SMILEKEEPER_GATE_BELIEVED_AFTER": "5"}).gate
+    assert given == GateRules(rejected_error=0.3, believed_after=5)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("SMILEKEEPER_GATE_REJECTED_ERROR", "11", "must be a number from 0 to 10"),
+        ("SMILEKEEPER_GATE_BELIEVED_AFTER", "2.5", "must be a whole number from 1 to 1000"),
+        ("SMILEKEEPER_GATE_DEGRADED_ERROR", "0.3", "must be at most SMILEKEEPER_GATE_REJECTED_ERROR=0.25"),
+        ("SMILEKEEPER_GATE_REJECTED_INSIDE", "0.9", "must be at most SMILEKEEPER_GATE_DEGRADED_INSIDE=0.8"),
+    ],
+)
+def test_a_wrong_rule_of_the_gate_refuses_to_start(variable, value, words):
+    assert problems_of(**{variable: value}) == (f"{variable}={value}: {words}",)
+
+
+def test_an_unknown_rule_of_the_gate_is_no_setting():
+    (problem,) = problems_of(SMILEKEEPER_GATE_REJECTED_EROR="1")
+    assert problem.endswith("did you mean SMILEKEEPER_GATE_REJECTED_ERROR?")
 
 
 def test_children_get_this_environment_and_the_changes(monkeypatch):

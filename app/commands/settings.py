@@ -1,6 +1,7 @@
 """The settings in force: each value and where it came from, or the table that the README shows."""
 
 import argparse
+from operator import attrgetter
 
 from app.settings import Setting, is_set, load, setting_table, shown_text
 
@@ -18,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load()
     for field, setting in setting_table().items():
         origin = "set" if is_set(setting) else "default"
-        print(f"{setting.variable} = {shown(setting, getattr(settings, field))}  ({origin})")
+        print(f"{setting.variable} = {shown(setting, attrgetter(field)(settings))}  ({origin})")
     return 0
 
 
@@ -34,5 +35,6 @@ def readme_table() -> str:
     rows = ["| variable | default | must be | meaning |", "|---|---|---|---|"]
     for setting in setting_table().values():
         default = f"`{setting.default}`" if setting.default else ""
-        rows.append(f"| `{setting.variable}` | {default} | {setting.rule.words} | {setting.meaning} |")
+        words = setting.rule.words.replace("|", "\\|")
+        rows.append(f"| `{setting.variable}` | {default} | {words} | {setting.meaning} |")
     return "\n".join(rows)

@@ -6,7 +6,7 @@ import sys
 
 import msgspec
 
-from app.code_version import code_version
+from app.commands.calibration_policy import calibration_policy
 from app.service.iso_time import iso_utc
 from app.service.ports import CorruptPayload, KeptChain, PublishedSurface, StoreUnavailable
 from app.service.verify import verify
@@ -27,7 +27,7 @@ def verify_stored(underlying: str, version: int | None) -> int:
     settings = load()
     try:
         surface, kept, previous = asyncio.run(_read(settings, underlying, version))
-        result = verify(surface, kept, previous, decode_chain=decode_chain, code_version=code_version())
+        result = verify(surface, kept, previous, decode_chain=decode_chain, policy=calibration_policy(settings))
     except (StoreUnavailable, ServerNotStarted) as error:
         print(error, file=sys.stderr)
         return os.EX_UNAVAILABLE

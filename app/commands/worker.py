@@ -6,12 +6,11 @@ import logging
 import socket
 
 from app import logs
-from app.code_version import code_version
+from app.commands.calibration_policy import calibration_policy
 from app.quant.compiled import uncached_kernels
-from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.warm_up import warm_up
-from app.service.recalibrate import CalibrationPolicy, recalibrate
-from app.settings import InvalidSettings, load, required_redis_url
+from app.service.recalibrate import recalibrate
+from app.settings import load, required_redis_url
 from app.store.codec import decode_chain
 from app.store.connect import connect_worker
 from app.store.work_queue import Retention
@@ -29,9 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
     settings = load()
     logs.configure(settings.log_level_number, settings.log_format, arguments.name)
-    model = settings.model or DEFAULT_MODEL
-    if model not in MODELS:
-        raise InvalidSettings([f"SMILEKEEPER_MODEL={model}: must be one of {', '.join(MODELS)}"])
+    policy = calibration_policy(settings)
     redis_url = required_redis_url(settings)
     stop = stop_on_signals()
     if uncached_kernels():
@@ -43,7 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
         shards=settings.shards,
         retention=Retention(settings.history_limit, settings.chains_limit, settings.history_age_h * 3_600.0),
     )
-    policy = CalibrationPolicy(model=model, code_version=code_version())
     run_worker(
         queue,
         recalibrate=functools.partial(recalibrate, decode_chain=decode_chain, policy=policy),

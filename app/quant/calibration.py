@@ -62,7 +62,8 @@ class SurfaceFit:
     report: FitReport
     drift: Drift
     nodes: FloatArray
-    solution: SurfaceSolution
+    solution: SurfaceSolution | None
+    """None where the surface was moved to the chain, not fitted to it."""
 
 
 def calibrate_surface(
@@ -136,6 +137,17 @@ def calibrate_chain(
     return SurfaceFit(surface, status, reason, certificate, report, drift, nodes, solution)
 
 
+def judge_certificate(model: SurfaceModel, certificate: Certificate) -> tuple[SurfaceStatus, str | None]:
+    """Return what ``certificate`` alone says about a surface of ``model``."""
+    if not model.arbitrage_free:
+        if certificate.arbitrage_free:
+            return SurfaceStatus.DEGRADED, f"model {model.name} promises no absence of arbitrage; none was found"
+        return SurfaceStatus.DEGRADED, f"model {model.name} has arbitrage: {certificate.failures[0]}"
+    if not certificate.arbitrage_free:
+        return SurfaceStatus.REJECTED, f"{model.name} is not proven free of arbitrage: {certificate.failures[0]}"
+    return SurfaceStatus.OK, None
+
+
 def _candidates(asked: SurfaceModel) -> Iterator[SurfaceModel]:
     yield asked
     if asked.arbitrage_free:
@@ -160,9 +172,7 @@ def _judge(
     refusals: list[str],
 ) -> tuple[SurfaceStatus, str | None]:
     if not asked.arbitrage_free:
-        if certificate.arbitrage_free:
-            return SurfaceStatus.DEGRADED, f"model {asked.name} promises no absence of arbitrage; none was found"
-        return SurfaceStatus.DEGRADED, f"model {asked.name} has arbitrage: {certificate.failures[0]}"
+        return judge_certificate(asked, certificate)
     if not certificate.arbitrage_free:
         return SurfaceStatus.REJECTED, "no candidate was proven free of arbitrage: " + "; ".join(refusals)
     if refusals:

@@ -1,8 +1,8 @@
 """What may be published: named rules between a fit and the surface that stands. Each says the number and its limit.
 
 A degraded surface is published with its reason; a rejected one is not, and the last good surface stays. Rules that
-compare with that surface (missing expiries, forwards, large jumps) believe the THIRD_TIME chain in a row, if the
-chain's own mids agree with it: a change that persists is the market's.
+compare with that surface (missing expiries, forwards, large jumps) believe the third chain in a row, if the chain's own
+mids agree with it: a change that persists is the market's. The numbers are those of GateRules, with their reasons.
 """
 
 import math
@@ -14,53 +14,15 @@ import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray
 from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus
+from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import loneliest_move
 from app.quant.slice_variance import stacked_variance
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.vol_band import half_widths
 
-DEGRADED_ERROR: Final = 0.05
-REJECTED_ERROR: Final = 0.25
-"""RMS error in vol: ordinary chains fit to 0.015; those around inflation figures, spreads wide open, to 0.12."""
-DEGRADED_INSIDE: Final = 0.80
-REJECTED_INSIDE: Final = 0.35
-"""Share of vols within bid and ask: the default model reaches 0.95 on nearly all chains, rigid families 0.6."""
-DEGRADED_BARS: Final = 0.25
-"""Median half-width at the money in units of the vol: wider bars say little more than that there is a vol."""
-DEGRADED_MARGIN: Final = 1e-4
-"""Least Durrleman g: a tenth of the margin that fits keep, a hundred million times rounding."""
-DEGRADED_QUOTES: Final = 0.5
-REJECTED_QUOTES: Final = 0.2
-"""Quotes used in units of those of the surface before: below, the chain is a part of one."""
-REJECTED_UNCONFIRMED: Final = 0.08
-"""Share of quotes that neither surface nor neighbours confirm: single ones are left out, many are a broken feed."""
-CONFIRMING_MOVE: Final = 0.5
-"""Share of a jump that the median mid nearby must have made."""
-CONFIRMING_REACH: Final = 0.75
-"""Deviations within which a mid of another expiry is nearby."""
-CONFIRMING_QUOTES: Final = 3
-"""Mids nearest to a jump whose median must have made it: one of them alone cannot."""
-REJECTED_JUMP: Final = 2.0
-"""Half-widths of an unconfirmed move that keep a surface back; from one on it is published as degraded."""
-LARGE_JUMP: Final = 3.0
-"""Half-widths beyond which the mids of one expiry are not enough: other expiries must move the same way."""
-REJECTED_LONE: Final = 6.0
-"""Half-widths beyond its neighbours in time at which a lone expiry keeps a surface back after a shift of the regime,
-too; from REJECTED_JUMP on it is published as degraded. On two recorded days 1.6, and 4.1 as inflation figures came."""
-CONFIRMING_EXPIRIES: Final = 0.5
-"""Share of the other expiries that must move the same way by a half-width, CONFIRMING_MOVE of it, or more."""
-THIRD_TIME: Final = 3
-JUDGED_DEVIATIONS: Final = 2.0
-"""Places further out are judged by nobody: few quotes, wide bars."""
-REJECTED_FORWARD: Final = 0.0075
-"""Move of one forward, as a logarithm per root of five minutes, apart from the median of all: carry does not jump.
-On a day with inflation figures the largest was 0.006."""
-MATTERS_MS: Final = 43_200_000
-"""An expiry with less than half a day left may go without being missed."""
-COMPARABLE_MS: Final = 3_600_000
-"""A surface older than this is no measure for a new one."""
 STEP_MS: Final = 300_000
+"""The step that bars are learnt over: they widen with the root of the steps since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +35,16 @@ class GateState:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the surface before says about a fit; ``flagged`` quotes were confirmed by nobody, ``shifted`` the regime."""
+    """What was published before says about a fit; ``flagged`` quotes were confirmed by nobody, ``shifted`` the regime.
+
+    ``repeated`` is the share of the chain's quotes in expiries that repeat an earlier chain (repeats.py).
+    """
 
     previous: VolSurface
     innovations: Innovations
     flagged: BoolArray
     shifted: bool
+    repeated: float = 0.0
 
 
 def widening_since(previous: VolSurface, as_of_ms: int) -> float:
@@ -86,11 +52,17 @@ def widening_since(previous: VolSurface, as_of_ms: int) -> float:
     return math.sqrt(max((as_of_ms - previous.as_of_ms) / STEP_MS, 1.0))
 
 
-def judged(fit: SurfaceFit, read: ReadChain, state: GateState, evidence: Evidence | None) -> SurfaceFit:
+def judged(
+    fit: SurfaceFit,
+    read: ReadChain,
+    state: GateState,
+    evidence: Evidence | None,
+    rules: GateRules = DEFAULT_RULES,
+) -> SurfaceFit:
     """Return ``fit`` with the worst status that a rule gives it, and that rule's reason; never a better one."""
-    findings = [*_absolute(fit), *_against_published(read, state)]
+    findings = [*_absolute(fit, rules), *_against_published(read, state, rules)]
     if evidence:
-        findings += _against_previous(fit, read, state, evidence)
+        findings += _against_previous(fit, read, state, evidence, rules)
     for status in (SurfaceStatus.REJECTED, SurfaceStatus.DEGRADED):
         reasons = [reason for found, reason in findings if found is status]
         if fit.status is status:
@@ -103,49 +75,54 @@ def judged(fit: SurfaceFit, read: ReadChain, state: GateState, evidence: Evidenc
 Finding = tuple[SurfaceStatus, str]
 
 
-def _absolute(fit: SurfaceFit) -> Iterator[Finding]:
+def _absolute(fit: SurfaceFit, rules: GateRules) -> Iterator[Finding]:
     report = fit.report
-    yield from _above("error: RMS vol error", report.rmse_vol, DEGRADED_ERROR, REJECTED_ERROR)
-    yield from _below("inside: share of quotes inside", report.inside_spread, DEGRADED_INSIDE, REJECTED_INSIDE)
-    yield from _below("margin: least Durrleman g", fit.certificate.min_butterfly_g, DEGRADED_MARGIN, -math.inf)
+    yield from _above("error: RMS vol error", report.rmse_vol, rules.degraded_error, rules.rejected_error)
+    inside = report.inside_spread
+    yield from _below("inside: share of quotes inside", inside, rules.degraded_inside, rules.rejected_inside)
+    yield from _below("margin: least Durrleman g", fit.certificate.min_butterfly_g, rules.degraded_margin, -math.inf)
     barred = [s for s in fit.surface.slices if s.band]
     if barred:
         bars = float(np.median(_relative_bars(barred)))
-        yield from _above("bars: median half-width over vol", bars, DEGRADED_BARS, math.inf)
+        yield from _above("bars: median half-width over vol", bars, rules.degraded_bars, math.inf)
 
 
-def _against_published(read: ReadChain, state: GateState) -> Iterator[Finding]:
+def _against_published(read: ReadChain, state: GateState, rules: GateRules) -> Iterator[Finding]:
     if state.quotes_used:
         share = sum(len(smile) for smile in read.smiles) / state.quotes_used
-        yield from _below("quotes: used over used before", share, DEGRADED_QUOTES, REJECTED_QUOTES)
+        yield from _below("quotes: used over used before", share, rules.degraded_quotes, rules.rejected_quotes)
 
 
-def _against_previous(fit: SurfaceFit, read: ReadChain, state: GateState, evidence: Evidence) -> Iterator[Finding]:
-    if fit.surface.as_of_ms - evidence.previous.as_of_ms > COMPARABLE_MS:
+def _against_previous(
+    fit: SurfaceFit, read: ReadChain, state: GateState, evidence: Evidence, rules: GateRules
+) -> Iterator[Finding]:
+    repeated = evidence.repeated
+    yield from _above("repeated: share of quotes of an earlier chain", repeated, math.inf, rules.rejected_repeated)
+    if fit.surface.as_of_ms - evidence.previous.as_of_ms > rules.comparable_s * 1e3:
         return
-    believed = state.rejected + 1 >= THIRD_TIME
+    believed = state.rejected + 1 >= rules.believed_after
     share = float(evidence.flagged.mean()) if evidence.flagged.size else 0.0
-    yield from _above("unconfirmed: share of quotes", share, math.inf, REJECTED_UNCONFIRMED)
-    missing = _missing(fit, read, evidence.previous)
+    yield from _above("unconfirmed: share of quotes", share, math.inf, rules.rejected_unconfirmed)
+    missing = _missing(fit, read, evidence.previous, rules)
     if missing:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"missing: {missing} expiries of the surface before are not in the chain"
     apart = _forward_apart(fit.surface, evidence.previous)
-    if apart > REJECTED_FORWARD:
+    if apart > rules.rejected_forward:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
-        yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {REJECTED_FORWARD:g}"
+        yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {rules.rejected_forward:g}"
     if evidence.shifted:
-        yield from _lone_expiry(fit.surface, evidence, believed)
+        yield from _lone_expiry(fit.surface, evidence, believed, rules)
         return
-    size, sentence = _worst_jump(fit.surface, evidence, believed)
+    size, sentence = _worst_jump(fit.surface, evidence, believed, rules)
     if sentence:
-        yield SurfaceStatus.REJECTED if size > REJECTED_JUMP else SurfaceStatus.DEGRADED, sentence
+        yield SurfaceStatus.REJECTED if size > rules.rejected_jump else SurfaceStatus.DEGRADED, sentence
 
 
-def _missing(fit: SurfaceFit, read: ReadChain, previous: VolSurface) -> int:
+def _missing(fit: SurfaceFit, read: ReadChain, previous: VolSurface, rules: GateRules) -> int:
     """Return how many live expiries of ``previous`` the chain does not name at all."""
     named = {smile.expiry_ms for smile in read.smiles} | {out.expiry_ms for out in read.excluded}
-    alive_ms = fit.surface.as_of_ms + MATTERS_MS
+    alive_ms = fit.surface.as_of_ms + rules.matters_s * 1e3
     return sum(1 for s in previous.slices if s.expiry_ms > alive_ms and s.expiry_ms not in named)
 
 
@@ -158,12 +135,14 @@ def _forward_apart(surface: VolSurface, previous: VolSurface) -> float:
     return float(np.abs(moves - np.median(moves)).max()) / widening_since(previous, surface.as_of_ms)
 
 
-def _lone_expiry(surface: VolSurface, evidence: Evidence, believed: bool) -> Iterator[Finding]:
+def _lone_expiry(surface: VolSurface, evidence: Evidence, believed: bool, rules: GateRules) -> Iterator[Finding]:
     """In a shift of regime most expiries have confirmed a move, so that one which moves by itself is looked for."""
     widening = widening_since(evidence.previous, surface.as_of_ms)
-    lone = loneliest_move(evidence.innovations, widening, JUDGED_DEVIATIONS)
-    if lone and lone.half_widths > REJECTED_JUMP:
-        status = SurfaceStatus.DEGRADED if believed or lone.half_widths <= REJECTED_LONE else SurfaceStatus.REJECTED
+    lone = loneliest_move(evidence.innovations, widening, rules.judged_deviations)
+    if lone and lone.half_widths > rules.rejected_jump:
+        status = (
+            SurfaceStatus.DEGRADED if believed or lone.half_widths <= rules.rejected_lone else SurfaceStatus.REJECTED
+        )
         yield (
             status,
             f"lone expiry: mids of {lone.t * 365.0:.1f} days moved by {lone.move:+.4f}, {lone.half_widths:.1f}"
@@ -171,7 +150,7 @@ def _lone_expiry(surface: VolSurface, evidence: Evidence, believed: bool) -> Ite
         )
 
 
-def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool) -> tuple[float, str | None]:
+def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool, rules: GateRules) -> tuple[float, str | None]:
     """Return the largest move beyond the bars, in half-widths, that the mids do not confirm, and its sentence.
 
     Looked at are the places of the chain's own quotes.
@@ -189,13 +168,13 @@ def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool) -> tupl
     sizes = np.abs(moves) / bars
     worst: float = 0.0
     sentence: str | None = None
-    for j in np.flatnonzero((np.abs(innovations.deviations[rows]) <= JUDGED_DEVIATIONS) & (sizes > 1.0)).tolist():
+    for j in np.flatnonzero((np.abs(innovations.deviations[rows]) <= rules.judged_deviations) & (sizes > 1.0)).tolist():
         move, size, z, i = float(moves[j]), float(sizes[j]), innovations.deviations[rows[j]], innovations.slice[rows[j]]
         if size <= worst:
             continue
-        alone = believed or size <= LARGE_JUMP
-        if not _mids_moved(innovations, innovations.slice == i, z, move, float(bars[j])) or not (
-            alone or _expiries_moved(innovations, innovations.expiries[i], z, move)
+        alone = believed or size <= rules.large_jump
+        if not _mids_moved(innovations, innovations.slice == i, z, move, float(bars[j]), rules) or not (
+            alone or _expiries_moved(innovations, innovations.expiries[i], z, move, rules)
         ):
             worst = size
             sentence = (
@@ -205,22 +184,22 @@ def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool) -> tupl
     return worst, sentence
 
 
-def _mids_moved(innovations: Innovations, here: BoolArray, z: float, move: float, bar: float) -> bool:
+def _mids_moved(innovations: Innovations, here: BoolArray, z: float, move: float, bar: float, rules: GateRules) -> bool:
     """Tell whether the median of the nearest mids is within ``bar`` of the new vol, or made enough of ``move``."""
-    nearest = np.argsort(np.abs(innovations.deviations[here] - z), kind="stable")[:CONFIRMING_QUOTES]
+    nearest = np.argsort(np.abs(innovations.deviations[here] - z), kind="stable")[: rules.confirming_quotes]
     mid = float(np.median(innovations.error[here][nearest]))
-    return abs(move - mid) <= bar or mid / move >= CONFIRMING_MOVE
+    return abs(move - mid) <= bar or mid / move >= rules.confirming_move
 
 
-def _expiries_moved(innovations: Innovations, expiry_ms: int, z: float, move: float) -> bool:
-    """Tell whether enough of the other expiries moved the same way, by CONFIRMING_MOVE of their bars."""
+def _expiries_moved(innovations: Innovations, expiry_ms: int, z: float, move: float, rules: GateRules) -> bool:
+    """Tell whether enough of the other expiries moved the same way, by ``confirming_move`` of their bars."""
     votes = []
     for i, other in enumerate(innovations.expiries):
-        near = (innovations.slice == i) & (np.abs(innovations.deviations - z) <= CONFIRMING_REACH)
+        near = (innovations.slice == i) & (np.abs(innovations.deviations - z) <= rules.confirming_reach)
         if other != expiry_ms and near.any() and np.isfinite(innovations.half_width[near]).all():
             sizes = innovations.error[near] / innovations.half_width[near]
-            votes.append(float(np.median(sizes)) * math.copysign(1.0, move) >= CONFIRMING_MOVE)
-    return bool(votes) and float(np.mean(votes)) >= CONFIRMING_EXPIRIES
+            votes.append(float(np.median(sizes)) * math.copysign(1.0, move) >= rules.confirming_move)
+    return bool(votes) and float(np.mean(votes)) >= rules.confirming_expiries
 
 
 def _relative_bars(slices: Sequence[SurfaceSlice]) -> FloatArray:

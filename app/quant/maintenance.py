@@ -14,32 +14,67 @@ from app.quant.chain import OptionChain
 from app.quant.confirmation import confirmed_smiles, unconfirmed
 from app.quant.conformal import ConformalState, followed_by
 from app.quant.gate import Evidence, GateState, judged, widening_since
+from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations, innovations_of
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions
 from app.quant.monitors import MonitorState, calmed, monitored
+from app.quant.moved_surface import moved_fit
 from app.quant.regime import BAND_WIDENING, Regime, RegimeReading, RegimeState, read_regime
+from app.quant.repeats import ChainMemory, Digests, digests_of, repeated_share
 from app.quant.surface import VolSurface
+from app.quant.trigger import Carry, FittedAt, Recalibrate, decide, fitted_at
+from app.quant.trigger_policy import EVERY_CHAIN, TriggerPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceState:
-    """What travels with a surface besides its document; plain numbers, so that any codec can carry it."""
+    """What travels with a surface besides its document; plain numbers, so that any codec can carry it.
+
+    ``fitted`` is the last chain that a surface was fitted to, not moved.
+    """
 
     conformal: ConformalState = field(default_factory=ConformalState)
     monitors: MonitorState = field(default_factory=MonitorState)
     regime: RegimeState = field(default_factory=RegimeState)
     gate: GateState = field(default_factory=GateState)
+    memory: ChainMemory = field(default_factory=ChainMemory)
+    fitted: FittedAt | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MaintainedFit:
-    """A fit as the gate judged it, the regime it was made in, and the state for the next chain."""
+    """A fit as the gate judged it, the regime it was made in, and the state for the next chain.
+
+    ``decision`` says whether the surface was fitted to the chain or moved to it, and why; ``fitted_ms`` is the time of
+    the chain that it was fitted to.
+    """
 
     fit: SurfaceFit
     regime: Regime
     regime_reason: str | None
     state: MaintenanceState
+    decision: Recalibrate | Carry
+    fitted_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """A chain as the surface before sees it; ``evidence`` is None where there is none."""
+
+    read: ReadChain
+    digests: Digests
+    conformal: ConformalState
+    regime: RegimeReading
+    evidence: Evidence | None
+    decision: Recalibrate | Carry
+
+    @property
+    def shifted(self) -> bool:
+        return self.regime.regime is Regime.SHIFT
+
+    def factors(self, deviations: FloatArray, t: FloatArray) -> FloatArray:
+        return self.conformal.factors(deviations, t) * (BAND_WIDENING if self.shifted else 1.0)
 
 
 def maintain_surface(
@@ -50,60 +85,114 @@ def maintain_surface(
     state: MaintenanceState | None = None,
     options: FitOptions | None = None,
     previous_nodes: FloatArray | None = None,
+    rules: GateRules = DEFAULT_RULES,
+    trigger: TriggerPolicy = EVERY_CHAIN,
 ) -> MaintainedFit:
-    """Fit ``chain`` as the successor of ``previous``, whose state is ``state`` and, if known, whose ``node_vols`` are
+    """Make ``chain`` the successor of ``previous``, whose state is ``state`` and, if known, whose ``node_vols`` are
     ``previous_nodes``.
 
-    In a calm the fit is warm, with the previous surface as its prior. After a shift of regime it is cold and has none,
-    so that the move passes in one update, and its bars are wider. A rejected fit teaches nothing: the state that
-    follows is ``state`` with one more rejection.
+    In a calm a fit is warm, with the previous surface as its prior. After a shift of regime it is cold and has none,
+    so that the move passes in one update, and its bars are wider. Where ``trigger`` asks for no fit, the surface is
+    moved to the chain instead, unless the gate finds anything about that. A rejected fit teaches nothing: the state
+    that follows is ``state`` with one more rejection.
 
     Raises UnknownModel and NoSmile, as calibrate_surface.
     """
     before = state or MaintenanceState()
     options = options or FitOptions()
-    read = read_chain(chain, model)
-    conformal = before.conformal
-    reading = RegimeReading(Regime.CALM, None, before.regime)
-    evidence: Evidence | None = None
-    if previous:
-        innovations = innovations_of(read.smiles, previous)
-        conformal = followed_by(conformal, innovations)
-        reading = read_regime(before.regime, innovations, read.smiles, previous, chain.as_of_ms)
-        evidence = _evidence(previous, innovations, reading, chain.as_of_ms)
-        kept = confirmed_smiles(read.smiles, innovations, evidence.flagged, MODELS[model].min_quotes)
-        read = ReadChain(kept, read.excluded, read.rate_curve)
-    shifted = reading.regime is Regime.SHIFT
-
-    def factors(deviations: FloatArray, t: FloatArray) -> FloatArray:
-        return conformal.factors(deviations, t) * (BAND_WIDENING if shifted else 1.0)
-
-    fit = calibrate_chain(
-        chain,
-        read,
-        model=model,
-        previous=previous,
-        options=replace(options, prior_strength=0.0) if shifted else options,
-        factors=factors,
-        cold=shifted,
-        previous_nodes=previous_nodes,
-    )
-    fit = judged(fit, read, before.gate, evidence)
-    if fit.status is SurfaceStatus.REJECTED:
-        after = replace(before, gate=replace(before.gate, rejected=before.gate.rejected + 1))
-    else:
-        watch = calmed if shifted else monitored
-        after = MaintenanceState(
-            conformal=conformal,
-            monitors=watch(before.monitors, fit.surface, fit.nodes),
-            regime=reading.state,
-            gate=GateState(0, fit.report.quotes_used),
+    seen = _sighting(chain, model, previous, before, trigger)
+    fit: SurfaceFit | None = None
+    decision, fitted = seen.decision, before.fitted
+    if isinstance(decision, Carry) and previous and fitted:
+        moved = moved_fit(
+            chain,
+            seen.read,
+            model=MODELS[model],
+            previous=previous,
+            fitted_ms=fitted.as_of_ms,
+            factors=seen.factors,
+            previous_nodes=previous_nodes,
         )
-    return MaintainedFit(fit, reading.regime, reading.reason, after)
+        verdict = judged(moved, seen.read, before.gate, seen.evidence, rules)
+        if verdict.status is moved.status:
+            fit = verdict
+        else:
+            decision = Recalibrate(f"gate: moved, the surface is {verdict.status}: {verdict.reason}")
+    if fit is None:
+        fit = calibrate_chain(
+            chain,
+            seen.read,
+            model=model,
+            previous=previous,
+            options=replace(options, prior_strength=0.0) if seen.shifted else options,
+            factors=seen.factors,
+            cold=seen.shifted,
+            previous_nodes=previous_nodes,
+        )
+        fit, fitted = judged(fit, seen.read, before.gate, seen.evidence, rules), fitted_at(fit.surface)
+    after = _state_after(fit, before, seen, fitted)
+    fitted_ms = fitted.as_of_ms if fitted else chain.as_of_ms
+    return MaintainedFit(fit, seen.regime.regime, seen.regime.reason, after, decision, fitted_ms)
 
 
-def _evidence(previous: VolSurface, innovations: Innovations, reading: RegimeReading, as_of_ms: int) -> Evidence:
+def _sighting(
+    chain: OptionChain, model: str, previous: VolSurface | None, before: MaintenanceState, trigger: TriggerPolicy
+) -> _Sighting:
+    read, digests = read_chain(chain, model), digests_of(chain)
+    calm = RegimeReading(Regime.CALM, None, before.regime)
+    if previous is None:
+        return _Sighting(read, digests, before.conformal, calm, None, Recalibrate("it is the first"))
+    innovations = innovations_of(read.smiles, previous)
+    reading = read_regime(before.regime, innovations, read.smiles, previous, chain.as_of_ms)
+    repeated = repeated_share(chain, digests, before.memory)
+    evidence = _evidence(previous, innovations, reading, chain.as_of_ms, repeated)
+    kept = confirmed_smiles(read.smiles, innovations, evidence.flagged, MODELS[model].min_quotes)
+    decision = decide(
+        trigger,
+        model=MODELS[model],
+        smiles=kept,
+        as_of_ms=chain.as_of_ms,
+        previous=previous,
+        fitted=before.fitted,
+        innovations=innovations,
+        trouble=_trouble(before, reading),
+    )
+    read = ReadChain(kept, read.excluded, read.rate_curve)
+    return _Sighting(read, digests, followed_by(before.conformal, innovations), reading, evidence, decision)
+
+
+def _evidence(
+    previous: VolSurface, innovations: Innovations, reading: RegimeReading, as_of_ms: int, repeated: float
+) -> Evidence:
     """Return what the gate judges by. In a shift of regime bars mean little, so no quote is left out by them."""
     shifted = reading.regime is Regime.SHIFT
     flagged = unconfirmed(innovations, widening_since(previous, as_of_ms))
-    return Evidence(previous, innovations, np.zeros_like(flagged) if shifted else flagged, shifted)
+    return Evidence(previous, innovations, np.zeros_like(flagged) if shifted else flagged, shifted, repeated)
+
+
+def _trouble(before: MaintenanceState, reading: RegimeReading) -> str | None:
+    """Return why a chain must be fitted whatever the policy says, None where nothing is the matter."""
+    if reading.reason:
+        return f"regime: {reading.reason}"
+    if before.gate.rejected:
+        return f"gate: {before.gate.rejected} chains in a row were rejected"
+    raised = [alarm for alarm in before.monitors.alarms if before.fitted and alarm.raised_ms >= before.fitted.as_of_ms]
+    if raised:
+        return f"alarm: {raised[-1].monitor} of the {raised[-1].tenor_days:g}-day {raised[-1].series}"
+    return None
+
+
+def _state_after(
+    fit: SurfaceFit, before: MaintenanceState, seen: _Sighting, fitted: FittedAt | None
+) -> MaintenanceState:
+    if fit.status is SurfaceStatus.REJECTED:
+        return replace(before, gate=replace(before.gate, rejected=before.gate.rejected + 1))
+    watch = calmed if seen.shifted else monitored
+    return MaintenanceState(
+        conformal=seen.conformal,
+        monitors=watch(before.monitors, fit.surface, fit.nodes),
+        regime=seen.regime.state,
+        gate=GateState(0, fit.report.quotes_used),
+        memory=before.memory.after(seen.digests),
+        fitted=fitted,
+    )

@@ -6,7 +6,7 @@ so that the published band holds the stated share of their mids whatever the mod
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -67,6 +67,15 @@ def slice_uncertainties(
             band = VolBand(*(tuple(values[row].tolist()) for values in (places, sds, half_widths)))
             found[i] = SliceUncertainty(band, covariances[row])
     return tuple(found)
+
+
+def widened(band: VolBand, growth: float, factors: Factors, t: float) -> VolBand:
+    """Return ``band`` with its sds ``growth`` times as large and half-widths by the ``factors`` of now."""
+    sd = growth * np.array(band.sd)
+    half_width = (DEVIATIONS * factors(NODES, np.array([[t]])) * sd[None, :])[0]
+    for values in (sd, half_width):
+        round_significant(values, DIGITS)
+    return replace(band, sd=tuple(sd.tolist()), half_width=tuple(half_width.tolist()))
 
 
 def _propagated(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice]) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -4,7 +4,9 @@ import hashlib
 
 import msgspec
 
+from app.quant.gate_rules import GateRules
 from app.quant.models.base import FitOptions
+from app.quant.trigger_policy import TriggerPolicy
 
 
 def chain_sha256(chain: bytes) -> str:
@@ -12,6 +14,7 @@ def chain_sha256(chain: bytes) -> str:
     return hashlib.sha256(chain).hexdigest()
 
 
-def settings_sha256(model: str, options: FitOptions) -> str:
-    """Return the SHA-256 of the choices that influence a fit: the model asked for and its options."""
-    return hashlib.sha256(msgspec.json.encode({"model": model, "options": options}, order="sorted")).hexdigest()
+def settings_sha256(model: str, options: FitOptions, rules: GateRules, trigger: TriggerPolicy) -> str:
+    """Return the SHA-256 of the choices that influence a surface: the model asked for, its options, gate, trigger."""
+    chosen = {"model": model, "options": options, "rules": rules, "trigger": trigger}
+    return hashlib.sha256(msgspec.json.encode(chosen, order="sorted")).hexdigest()

@@ -184,6 +184,18 @@ class ConfidenceDocument(msgspec.Struct, frozen=True):
     per_bucket: dict[str, float]
 
 
+class RecalibrationDocument(msgspec.Struct, frozen=True):
+    """Whether the surface was fitted to its chain (``fit``) or moved to it (``moved``), and why.
+
+    A moved surface has the forwards and rates of its chain and, expiry by expiry, the total variance over log-moneyness
+    of the surface fitted at ``fitted_as_of``. Error and inside share are those on its own chain.
+    """
+
+    kind: str
+    reason: str
+    fitted_as_of: str
+
+
 class SurfaceDocument(msgspec.Struct, frozen=True):
     """A calibrated surface, the same bytes for the same chain, previous surface, its state and code."""
 
@@ -212,7 +224,8 @@ class SurfaceDocument(msgspec.Struct, frozen=True):
     code_version: str | None = None
     """Package version and hash of the sources of the program that fitted it."""
     settings_sha256: str | None = None
-    """Of the model asked for and its options."""
+    """Of the model asked for, its options, the gate's rules and the trigger of a fit."""
+    recalibration: RecalibrationDocument | None = None
 
 
 class SurfaceMessage(SurfaceDocument, frozen=True, kw_only=True):

@@ -121,7 +121,7 @@ class UnderlyingCounts:
     outcomes: dict[str, int]
     """Accepted chains by submit outcome."""
     calibrations: dict[str, int]
-    """Fits by outcome: ok, degraded, fallback, rejected, no_smile, corrupt, error, dead_letter."""
+    """Fits by outcome: ok, degraded, fallback, moved, rejected, no_smile, corrupt, error, dead_letter."""
     last_failure: str | None = None
     """Why the last chain that failed did."""
     last_failure_as_of_ms: int | None = None

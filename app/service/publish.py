@@ -29,6 +29,7 @@ from app.service.document import (
     ParameterDrift,
     PlaceDocument,
     RateCurveDocument,
+    RecalibrationDocument,
     SliceDocument,
     SurfaceDocument,
     SurfaceQuality,
@@ -47,6 +48,11 @@ def maintained_document(maintained: MaintainedFit, chain: OptionChain) -> Surfac
         confidence=_confidence(state.conformal),
         regime=maintained.regime.value,
         regime_reason=maintained.regime_reason,
+        recalibration=RecalibrationDocument(
+            kind="moved" if maintained.fit.solution is None else "fit",
+            reason=maintained.decision.reason,
+            fitted_as_of=iso_utc(maintained.fitted_ms),
+        ),
         drift=msgspec.structs.replace(document.drift, alarms=[_alarm(alarm) for alarm in state.monitors.alarms]),
     )
 

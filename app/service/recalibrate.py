@@ -10,6 +10,7 @@ from app.quant.arrays import FloatArray
 from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus
 from app.quant.chain import OptionChain
 from app.quant.errors import QuantError
+from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.maintenance import maintain_surface
 from app.quant.models.base import FitOptions, FitStatus
 from app.quant.surface import VolSurface
@@ -22,27 +23,37 @@ from app.service.iso_time import iso_utc
 from app.service.maintenance_state import decode_state, encode_state
 from app.service.ports import Claim, CorruptPayload
 from app.service.publish import maintained_document
+from app.service.triggers import Triggers
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPolicy:
-    """Which model is fitted, by underlying, and how; ``code_version`` names this program in its documents."""
+    """Which model is fitted, by underlying, how, when, and what the gate lets through.
+
+    ``code_version`` names this program in its documents.
+    """
 
     model: str
     model_by_underlying: tuple[tuple[str, str], ...] = ()
     options: FitOptions = field(default_factory=FitOptions)
+    rules: GateRules = DEFAULT_RULES
+    triggers: Triggers = field(default_factory=Triggers)
     code_version: str | None = None
 
     def model_for(self, underlying: str) -> str:
         """Return the model of ``underlying``."""
         return dict(self.model_by_underlying).get(underlying, self.model)
 
+    def settings_sha256(self, underlying: str) -> str:
+        """Return the SHA-256 of what a fit of ``underlying`` depends on besides its chain and what came before."""
+        return settings_sha256(self.model_for(underlying), self.options, self.rules, self.triggers.of(underlying))
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A surface to commit with its state and events; ``outcome`` labels the metric: ok, degraded or fallback."""
+    """A surface to commit with its state and events; ``outcome`` labels the metric: ok, degraded, fallback or moved."""
 
     document: bytes
     outcome: str
@@ -78,15 +89,16 @@ def recalibrate(
         return unfit(claim, f"stored chain cannot be read: {corrupt}", "corrupt")
     standing = _previous(claim)
     before = decode_state(claim.state)
-    model = policy.model_for(chain.underlying)
     try:
         maintained = maintain_surface(
             chain,
-            model=model,
+            model=policy.model_for(chain.underlying),
             previous=standing.surface if standing else None,
             previous_nodes=standing.nodes if standing else None,
             state=before,
             options=policy.options,
+            rules=policy.rules,
+            trigger=policy.triggers.of(chain.underlying),
         )
     except NoSmile as nothing:
         return unfit(claim, str(nothing), "no_smile")
@@ -97,7 +109,7 @@ def recalibrate(
         maintained_document(maintained, chain),
         chain_sha256=chain_sha256(claim.chain),
         code_version=policy.code_version,
-        settings_sha256=settings_sha256(model, policy.options),
+        settings_sha256=policy.settings_sha256(chain.underlying),
     )
     rejected_before = before.gate.rejected if before else 0
     events = published_events(standing.document if standing else None, document, rejected_before=rejected_before)
@@ -129,6 +141,8 @@ def _previous(claim: Claim) -> _Standing | None:
 
 
 def _outcome(fit: SurfaceFit) -> str:
+    if fit.solution is None:
+        return "moved"
     if fit.solution.status is FitStatus.FALLBACK:
         return "fallback"
     return fit.status.value

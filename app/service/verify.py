@@ -1,11 +1,11 @@
 """Fit a kept chain once more from what it was fitted from, and compare what comes out, byte by byte."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.quant.chain import OptionChain
 from app.quant.models import MODELS
-from app.service.audit import chain_sha256, settings_sha256
+from app.service.audit import chain_sha256
 from app.service.document import SurfaceDocument, decode_document
 from app.service.ports import Claim, KeptChain, PublishedSurface
 from app.service.recalibrate import CalibrationPolicy, Fitted, recalibrate
@@ -44,12 +44,12 @@ def verify(
     previous: PublishedSurface | None,
     *,
     decode_chain: Callable[[bytes], OptionChain],
-    code_version: str | None = None,
+    policy: CalibrationPolicy,
 ) -> Verification:
-    """Recalibrate ``kept`` as the worker did that published ``surface``, warm from ``previous``.
+    """Recalibrate ``kept`` as the worker did that published ``surface``, from ``previous`` and with its ``policy``.
 
-    The surface's own code version is written into the document again, so that other code that fits alike compares
-    equal; that it is other code is said in ``differences``.
+    The model is the one that was asked for then. The surface's own code version is written into the document again, so
+    that other code that fits alike compares equal; that it is other code is said in ``differences``.
     """
     claim = Claim(
         underlying=surface.underlying,
@@ -64,20 +64,23 @@ def verify(
         state=kept.state,
     )
     document = decode_document(surface.document)
-    model = _model_asked_for(document)
-    policy = CalibrationPolicy(model=model or document.model, code_version=document.code_version)
-    differences = tuple(_differences(document, kept, known_settings=model is not None, code_version=code_version))
-    result = recalibrate(claim, decode_chain=decode_chain, policy=policy)
+    model = _model_asked_for(document, policy)
+    then = replace(policy, model=model or document.model, model_by_underlying=(), code_version=document.code_version)
+    found = _differences(document, kept, known_settings=model is not None, code_version=policy.code_version)
+    differences = tuple(found)
+    result = recalibrate(claim, decode_chain=decode_chain, policy=then)
     if isinstance(result, Fitted):
         return Verification(surface.version, surface.document, result.document, differences=differences)
     return Verification(surface.version, surface.document, None, result.reason, differences)
 
 
-def _model_asked_for(document: SurfaceDocument) -> str | None:
+def _model_asked_for(document: SurfaceDocument, policy: CalibrationPolicy) -> str | None:
     """Return the model whose settings made the document, which may have fallen back on another; None if none did."""
-    options = CalibrationPolicy(model=document.model).options
-    found = (model for model in MODELS if settings_sha256(model, options) == document.settings_sha256)
-    return next(found, None)
+    for model in MODELS:
+        then = replace(policy, model=model, model_by_underlying=())
+        if then.settings_sha256(document.underlying) == document.settings_sha256:
+            return model
+    return None
 
 
 def _differences(
@@ -88,7 +91,7 @@ def _differences(
     elif document.code_version != code_version:
         yield f"code version: made by {document.code_version}, fitted again by {code_version}"
     if document.settings_sha256 and not known_settings:
-        yield f"settings: no model of this program with its default options has {document.settings_sha256}"
+        yield f"settings: no model of this program with the settings in force has {document.settings_sha256}"
     found = chain_sha256(kept.chain)
     if document.chain_sha256 and document.chain_sha256 != found:
         yield f"chain: the surface names {document.chain_sha256}, the one kept is {found}"

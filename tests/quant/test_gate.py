@@ -8,7 +8,8 @@ import pytest
 
 from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus
 from app.quant.chain import ExpiryQuotes, OptionChain
-from app.quant.gate import THIRD_TIME, GateState, judged, widening_since
+from app.quant.gate import GateState, judged, widening_since
+from app.quant.gate_rules import DEFAULT_RULES
 from app.quant.innovations import innovations_of
 from app.quant.maintenance import MaintainedFit, maintain_surface
 from app.quant.smile import MAX_AGE_MS, read_smiles
@@ -134,7 +135,7 @@ def test_a_missing_expiry_is_believed_the_third_time() -> None:
     for count, chain in enumerate(chains[AT + 1 : AT + 4], start=1):
         after = maintain_surface(expiry_missing(chain), previous=surface, state=state)
         surface, state = published(surface, after), after.state
-        assert (after.fit.status is SurfaceStatus.REJECTED) == (count < THIRD_TIME)
+        assert (after.fit.status is SurfaceStatus.REJECTED) == (count < DEFAULT_RULES.believed_after)
         assert "missing: 1 expiries" in (after.fit.reason or "")
     assert after.fit.status is SurfaceStatus.DEGRADED
     assert state.gate == GateState(0, after.fit.report.quotes_used)

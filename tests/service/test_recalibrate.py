@@ -9,8 +9,10 @@ from app.quant.maintenance import MaintenanceState
 from app.quant.models import DEFAULT_MODEL
 from app.service.document import decode_document
 from app.service.maintenance_state import VERSION, decode_state, encode_state
-from app.service.ports import Claim, CorruptPayload, PublishedSurface
+from app.service.ports import Claim, CorruptPayload, KeptChain, PublishedSurface
 from app.service.recalibrate import CalibrationPolicy, Fitted, Unfit, recalibrate
+from app.service.triggers import parse_triggers
+from app.service.verify import verify
 from tests.quant.market import maintained_series, recorded_chains
 
 POLICY = CalibrationPolicy(model=DEFAULT_MODEL)
@@ -24,8 +26,8 @@ def claim_of(chain: OptionChain, before: Fitted | None) -> Claim:
     return Claim(chain.underlying, "1-1", 1, 1, chain.as_of_ms, chain.sequence, 0, b"", previous, 0, state)
 
 
-def fitted(chain: OptionChain, before: Fitted | None) -> Fitted:
-    answer = recalibrate(claim_of(chain, before), decode_chain=lambda _: chain, policy=POLICY)
+def fitted(chain: OptionChain, before: Fitted | None, policy: CalibrationPolicy = POLICY) -> Fitted:
+    answer = recalibrate(claim_of(chain, before), decode_chain=lambda _: chain, policy=policy)
     assert isinstance(answer, Fitted)
     return answer
 
@@ -46,6 +48,42 @@ def test_a_series_replays_bit_for_bit() -> None:
     assert confidence[3].coverage is not None
     assert confidence[3].per_bucket
     assert "confidence_level" in documents[0].units
+
+
+def test_a_surface_between_fits_says_so_and_replays_bit_for_bit() -> None:
+    policy = CalibrationPolicy(model=DEFAULT_MODEL, triggers=parse_triggers("BTC=after:500s"))
+    runs = []
+    for _ in range(2):
+        answers: list[Fitted] = []
+        for chain in recorded_chains("BTC", 3):
+            answers.append(fitted(chain, answers[-1] if answers else None, policy))
+        runs.append(answers)
+    assert runs[0] == runs[1]
+    assert [answer.outcome for answer in runs[0]] == ["ok", "moved", "ok"]
+    first, second, third = (decode_document(answer.document) for answer in runs[0])
+    said = [document.recalibration for document in (first, second, third)]
+    assert None not in said
+    assert [(each.kind, each.fitted_as_of) for each in said if each] == [
+        ("fit", first.as_of),
+        ("moved", first.as_of),
+        ("fit", third.as_of),
+    ]
+    assert [each.reason.split()[0] for each in said if each] == ["it", "301.3", "after:"]
+    assert [each.parameters for each in second.slices] == [each.parameters for each in first.slices]
+    assert [each.forward for each in second.slices] != [each.forward for each in first.slices]
+
+
+def test_a_moved_surface_is_verified_under_its_policy_only() -> None:
+    policy = CalibrationPolicy(model=DEFAULT_MODEL, triggers=parse_triggers("after:500s"))
+    first, second = recorded_chains("BTC", 2)
+    before = fitted(first, None, policy)
+    moved = fitted(second, before, policy)
+    previous = claim_of(second, before).previous
+    surface = claim_of(second, moved).previous
+    assert surface is not None
+    kept = KeptChain("BTC", 1, second.as_of_ms, b"", before.state)
+    assert verify(surface, kept, previous, decode_chain=lambda _: second, policy=policy).is_same
+    assert not verify(surface, kept, previous, decode_chain=lambda _: second, policy=POLICY).is_same
 
 
 def test_without_its_state_a_series_learns_anew() -> None:

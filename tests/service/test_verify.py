@@ -7,16 +7,18 @@ import msgspec
 import pytest
 
 from app.quant.chain import OptionChain
+from app.quant.gate_rules import GateRules
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions
-from app.service.audit import chain_sha256, settings_sha256
+from app.service.audit import chain_sha256
 from app.service.document import decode_document, encode_document
 from app.service.ports import KeptChain, PublishedSurface
 from app.service.recalibrate import CalibrationPolicy, Fitted, recalibrate
+from app.service.triggers import parse_triggers
 from app.service.verify import Verification, verify
 from app.store.codec import decode_chain, encode_chain
 from tests.quant.market import recorded_chains
-from tests.service.test_recalibrate import claim_of
+from tests.service.test_recalibrate import POLICY, claim_of
 
 CODE = "0.1.0+0123456789ab"
 
@@ -32,7 +34,7 @@ def kept(model: str = DEFAULT_MODEL) -> tuple[PublishedSurface, KeptChain]:
 
 
 def verified(surface: PublishedSurface, chain: KeptChain, code_version: str = CODE) -> Verification:
-    return verify(surface, chain, None, decode_chain=decode_chain, code_version=code_version)
+    return verify(surface, chain, None, decode_chain=decode_chain, policy=replace(POLICY, code_version=code_version))
 
 
 def test_a_document_names_what_it_was_made_from() -> None:
@@ -40,12 +42,21 @@ def test_a_document_names_what_it_was_made_from() -> None:
     document = decode_document(surface.document)
     assert document.chain_sha256 == chain_sha256(chain.chain)
     assert document.code_version == CODE
-    assert document.settings_sha256 == settings_sha256(DEFAULT_MODEL, FitOptions())
+    assert document.settings_sha256 == POLICY.settings_sha256("BTC")
 
 
 def test_settings_that_differ_have_another_hash() -> None:
-    options = [FitOptions(), FitOptions(prior_strength=0.2), FitOptions(max_iterations=41)]
-    assert len({settings_sha256(model, each) for model in MODELS for each in options}) == 3 * len(MODELS)
+    policies = [
+        POLICY,
+        replace(POLICY, options=FitOptions(prior_strength=0.2)),
+        replace(POLICY, options=FitOptions(max_iterations=41)),
+        replace(POLICY, rules=GateRules(rejected_error=0.3)),
+        replace(POLICY, triggers=parse_triggers("BTC=after:30s")),
+    ]
+    hashes = {replace(each, model=model).settings_sha256("BTC") for model in MODELS for each in policies}
+    assert len(hashes) == len(policies) * len(MODELS)
+    assert policies[-1].settings_sha256("ETH") == POLICY.settings_sha256("ETH")
+    assert replace(POLICY, code_version=CODE).settings_sha256("BTC") == POLICY.settings_sha256("BTC")
 
 
 @pytest.mark.parametrize("model", [DEFAULT_MODEL, "svi"])

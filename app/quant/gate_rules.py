@@ -1,0 +1,86 @@
+"""The numbers of the gate's rules: what each is in, between what it may lie, and why it is what it is."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from app.quant.errors import QuantError
+
+ORDERED: Final = (
+    ("degraded_error", "rejected_error"),
+    ("rejected_inside", "degraded_inside"),
+    ("rejected_quotes", "degraded_quotes"),
+    ("rejected_jump", "rejected_lone"),
+)
+"""Pairs whose first may not exceed the second: what rejects a surface is worse than what degrades it."""
+
+
+class InvalidRules(QuantError):
+    """Rules that lie beyond their bounds or contradict each other."""
+
+
+def _rule(default: float, low: float, high: float, meaning: str) -> Any:
+    return field(default=default, metadata={"low": low, "high": high, "meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """What the gate judges by; see gate.py. Raises InvalidRules beyond a bound, and for an ORDERED pair that is not."""
+
+    degraded_error: float = _rule(0.05, 0.0, 10.0, "RMS vol error above which a surface is degraded")
+    """Ordinary chains fit to 0.015; those around inflation figures, spreads wide open, to 0.12."""
+    rejected_error: float = _rule(0.25, 0.0, 10.0, "RMS vol error above which it is rejected")
+    degraded_inside: float = _rule(0.80, 0.0, 1.0, "share of vols within bid and ask below which it is degraded")
+    """The default model reaches 0.95 on nearly all chains, rigid families 0.6."""
+    rejected_inside: float = _rule(0.35, 0.0, 1.0, "share of vols within bid and ask below which it is rejected")
+    degraded_bars: float = _rule(
+        0.25, 0.0, 100.0, "median half-width at the money over the vol above which it is degraded"
+    )
+    """Wider bars say little more than that there is a vol."""
+    degraded_margin: float = _rule(1e-4, 0.0, 1.0, "least Durrleman g below which it is degraded")
+    """A tenth of the margin that fits keep, a hundred million times rounding."""
+    degraded_quotes: float = _rule(0.5, 0.0, 1.0, "quotes used, in those used before, below which it is degraded")
+    """Below, the chain is a part of one."""
+    rejected_quotes: float = _rule(0.2, 0.0, 1.0, "quotes used, in those used before, below which it is rejected")
+    rejected_unconfirmed: float = _rule(0.08, 0.0, 1.0, "share of quotes nobody confirms above which it is rejected")
+    """Single ones are left out, many are a broken feed."""
+    rejected_repeated: float = _rule(
+        0.25, 0.0, 1.0, "share of quotes in expiries that repeat an earlier chain above which it is rejected"
+    )
+    """Whole expiries that changed and came back to the last digit: no market does that, an old chain does."""
+    rejected_jump: float = _rule(2.0, 1.0, 1e3, "half-widths of an unconfirmed move above which it is rejected")
+    """From one on it is published as degraded."""
+    large_jump: float = _rule(3.0, 1.0, 1e3, "half-widths of a move above which other expiries must confirm it")
+    """The mids of one expiry alone may be one broken feed."""
+    rejected_lone: float = _rule(6.0, 1.0, 1e3, "half-widths a lone expiry moves in a shift above which it is rejected")
+    """Beyond its neighbours in time; from ``rejected_jump`` on it is published as degraded. On two recorded days 1.6,
+    and 4.1 as inflation figures came."""
+    confirming_move: float = _rule(0.5, 0.0, 1.0, "share of a move that its confirmation must have made")
+    confirming_reach: float = _rule(0.75, 0.0, 10.0, "deviations within which another expiry's mid confirms a move")
+    confirming_quotes: int = _rule(3, 1, 100, "nearest mids whose median must have made a move")
+    """One of them alone cannot confirm it."""
+    confirming_expiries: float = _rule(0.5, 0.0, 1.0, "share of the other expiries that must confirm a large move")
+    believed_after: int = _rule(3, 1, 1000, "chains in a row after which a persistent change is believed")
+    """A change that persists is the market's; its own mids must still agree with it."""
+    judged_deviations: float = _rule(2.0, 0.0, 10.0, "deviations from the money within which moves are judged")
+    """Places further out are judged by nobody: few quotes, wide bars."""
+    rejected_forward: float = _rule(
+        0.0075, 0.0, 1.0, "move of one forward apart from the others, ln per root of five minutes, that rejects"
+    )
+    """Carry does not jump: on a day with inflation figures the largest was 0.006."""
+    matters_s: float = _rule(43_200.0, 0.0, 1e7, "seconds an expiry must have left to be missed")
+    """Less than half a day, and it may go without."""
+    comparable_s: float = _rule(3_600.0, 0.0, 1e7, "age in seconds beyond which a surface is no measure for a new one")
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, low, high = getattr(self, each.name), each.metadata["low"], each.metadata["high"]
+            if not low <= value <= high:
+                raise InvalidRules(f"{each.name} is {value:g}: must be from {low:g} to {high:g}")
+        for lesser, greater in ORDERED:
+            if getattr(self, lesser) > getattr(self, greater):
+                raise InvalidRules(
+                    f"{lesser} is {getattr(self, lesser):g}: must be at most {greater}, {getattr(self, greater):g}"
+                )
+
+
+DEFAULT_RULES: Final = GateRules()
