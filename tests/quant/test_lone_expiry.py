@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.quant.calibration import SurfaceStatus
-from app.quant.gate import JUDGED_DEVIATIONS, REJECTED_JUMP
+from app.quant.gate_rules import DEFAULT_RULES
 from app.quant.innovations import Innovations, innovations_of
 from app.quant.lone_expiry import loneliest_move
 from app.quant.maintenance import maintain_surface
@@ -43,17 +43,17 @@ def moved(moves: list[float], half_width: float = 0.01) -> Innovations:
     ],
 )
 def test_a_move_is_measured_from_its_neighbours(moves: list[float], expiry: int, half_widths: float) -> None:
-    found = loneliest_move(moved(moves), 1.0, JUDGED_DEVIATIONS)
+    found = loneliest_move(moved(moves), 1.0, DEFAULT_RULES.judged_deviations)
     assert found is not None
     assert found.expiry_ms == expiry
     assert found.half_widths == pytest.approx(half_widths, abs=1e-9)
-    wider = loneliest_move(moved(moves), 2.0, JUDGED_DEVIATIONS)
+    wider = loneliest_move(moved(moves), 2.0, DEFAULT_RULES.judged_deviations)
     assert wider is not None
     assert wider.half_widths == pytest.approx(0.5 * half_widths, abs=1e-9)
 
 
 def test_two_expiries_cannot_say_which_of_them_moved() -> None:
-    assert loneliest_move(moved([0.0, 0.3]), 1.0, JUDGED_DEVIATIONS) is None
+    assert loneliest_move(moved([0.0, 0.3]), 1.0, DEFAULT_RULES.judged_deviations) is None
 
 
 def test_a_wrong_expiry_does_not_pass_because_the_market_shifts() -> None:
@@ -82,7 +82,7 @@ def test_expiries_of_a_recorded_day_move_with_their_neighbours(underlying: str) 
     sizes = []
     for before, chain in zip(series[:-1], chains[1:], strict=True):
         surface = before.fit.surface
-        found = loneliest_move(innovations_of(read_smiles(chain).smiles, surface), 1.0, JUDGED_DEVIATIONS)
+        found = loneliest_move(innovations_of(read_smiles(chain).smiles, surface), 1.0, DEFAULT_RULES.judged_deviations)
         assert found is not None
         sizes.append(found.half_widths)
-    assert np.sort(sizes)[-2] < REJECTED_JUMP
+    assert np.sort(sizes)[-2] < DEFAULT_RULES.rejected_jump
