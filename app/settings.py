@@ -103,7 +103,8 @@ class Settings:
         float, Setting("SMILEKEEPER_DEMO_SPEED", "60", number(0.01, 1e6), "recorded seconds replayed in a second")
     ]
     key: Annotated[
-        str | None, Setting("SMILEKEEPER_KEY", "", KEY, "shown by demo and replay to a service that asks for one")
+        str | None,
+        Setting("SMILEKEEPER_KEY", "", KEY, "shown by demo, replay and health where a service asks"),
     ] = field(repr=False)
     host: Annotated[str, Setting("SMILEKEEPER_HOST", "127.0.0.1", HOST, "address the API listens on")]
     port: Annotated[int, Setting("SMILEKEEPER_PORT", "8000", whole(1, 65535), "port the API listens on")]

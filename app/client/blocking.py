@@ -85,6 +85,10 @@ class Client:
             if cursor is None:
                 return
 
+    def metrics(self) -> str:
+        """Return the service's metrics in Prometheus' text format; a key for some underlyings only may not."""
+        return self._do(calls.get_metrics())
+
     def chain(self, underlying: str, as_of: str) -> dict[str, Any]:
         """Return the chain as of exactly this time that a kept surface was fitted to, in the native format."""
         return self._do(calls.get_chain(underlying, as_of))

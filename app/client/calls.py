@@ -77,6 +77,11 @@ def get_events(underlying: str | None, kind: str | None, limit: int, cursor: str
     return Call("GET", "/v1/events", read_events, {name: value for name, value in asked.items() if value is not None})
 
 
+def get_metrics() -> Call[str]:
+    """Return the call that reads the service's metrics."""
+    return Call("GET", "/metrics", bytes.decode)
+
+
 def get_chain(underlying: str, as_of: str) -> Call[dict[str, Any]]:
     """Return the call that reads the chain a surface was fitted to."""
     path = f"/v1/surfaces/{_part(underlying)}/chains/{_part(as_of)}"

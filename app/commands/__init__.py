@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "worker": "calibrate waiting chains; needs REDIS_URL",
     "demo": "post the recorded chains that ship with the program to a running service",
     "keys": "make, list and revoke the keys of callers from other machines",
+    "health": "say on one screen how an underlying is; exit code 0 when it is healthy",
     "healthy": "exit with 0 when the service on this machine is ready, or a worker lives",
     "calibrate": "fit one recorded chain and print the fit, with no service",
     "replay": "post recorded chains to a running service at their own pace or faster",
