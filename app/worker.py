@@ -35,6 +35,8 @@ FINISH_WITHIN_S: Final = 2.0
 LEAVE_WITHIN_S: Final = 1.0
 ANSWER_FOR_S: Final = 60.0
 """How long a finished fit is offered to a store that is away, before it is given up to the lease."""
+ANSWER_SHARD_FOR_S: Final = 2.0
+"""The same while other shards, which may be on other nodes, have work."""
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
 """Between attempts to reach a store that is away; a restarted one is found within about as much."""
@@ -78,12 +80,13 @@ def run_worker(
     lease_s: float,
     fit_limit_s: float,
     stop: threading.Event,
+    answer_for_s: float = ANSWER_FOR_S,
 ) -> None:
     """Work until ``stop`` is set, then return within a few seconds or end the process with exit code 0.
 
     ``warm_up`` compiles what a fit needs; no chain is taken before it is done. A store that is away is waited for.
     """
-    worker = _Worker(queue, recalibrate, name, lease_s, fit_limit_s, stop)
+    worker = _Worker(queue, recalibrate, name, lease_s, fit_limit_s, stop, answer_for_s)
     worker.run(warm_up)
 
 
@@ -96,6 +99,7 @@ class _Worker:
         lease_s: float,
         fit_limit_s: float,
         stop: threading.Event,
+        answer_for_s: float,
     ) -> None:
         self._queue = queue
         self._recalibrate = recalibrate
@@ -103,6 +107,7 @@ class _Worker:
         self._beat_every_s = min(lease_s / 3.0, BEAT_EVERY_S)
         self._fit_limit_s = fit_limit_s
         self._stop = stop
+        self._answer_for_s = answer_for_s
         self._over = threading.Event()
         self._beat_now = threading.Event()
         self._warm = False
@@ -190,7 +195,7 @@ class _Worker:
     def _patiently(self, settle: Callable[[], CommitOutcome]) -> CommitOutcome:
         """Repeat ``settle``, which may be repeated, while the store is away and nobody asks us to stop."""
         pause = _Pause()
-        deadline = time.monotonic() + ANSWER_FOR_S
+        deadline = time.monotonic() + self._answer_for_s
         while True:
             try:
                 return settle()
@@ -205,14 +210,14 @@ class _Worker:
         while not self._over.is_set():
             fit = self._on_bench
             try:
+                if fit:  # first: who is alive is kept elsewhere, which may be away
+                    self._queue.extend(fit.claim)
                 self._queue.announce(
                     self._name,
                     warm=self._warm,
                     busy_with=fit.claim.underlying if fit else None,
                     busy_since_ms=fit.began_ms if fit else None,
                 )
-                if fit:
-                    self._queue.extend(fit.claim)
                 heard = True
             except StoreUnavailable as away:
                 if heard:

@@ -14,7 +14,7 @@ from app.settings import load, required_redis_url
 from app.store.codec import decode_chain
 from app.store.connect import connect_worker
 from app.store.work_queue import Retention
-from app.worker import run_worker, stop_on_signals
+from app.worker import ANSWER_FOR_S, ANSWER_SHARD_FOR_S, run_worker, stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         lease_s=settings.lease_s,
         fit_limit_s=settings.fit_limit_s,
         stop=stop,
+        answer_for_s=ANSWER_FOR_S if settings.shards == 1 else ANSWER_SHARD_FOR_S,
     )
     queue.close()
     return 0

@@ -7,8 +7,9 @@ import msgspec
 
 from app.service.access_key import AccessKey
 from app.service.ports import CorruptPayload
+from app.store.blocking_link import BlockingLink
 from app.store.keys import Keys
-from app.store.links import BlockingLink, Link
+from app.store.links import Link
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 _decode: Final = msgspec.json.Decoder(AccessKey).decode

@@ -7,6 +7,7 @@ from typing import Final
 
 from app.store.access_keys import KeyCabinet, RedisKeyRing
 from app.store.admission import RedisAnswerMemory, RedisRateBuckets
+from app.store.blocking_link import WORKER_ANSWER_WITHIN_S, BlockingLink
 from app.store.chains import RedisChainArchive
 from app.store.dead_letters import DeadLetters
 from app.store.event_feed import RedisEventFeed
@@ -14,7 +15,7 @@ from app.store.events import RedisEventLog
 from app.store.fleet import RedisFleet
 from app.store.intake import RedisChainIntake
 from app.store.keys import DEFAULT_PREFIX, Keys
-from app.store.links import ANSWER_WITHIN_S, BLOCK_MARGIN_S, BLOCK_S, WORKER_ANSWER_WITHIN_S, BlockingLink, Link
+from app.store.links import ANSWER_WITHIN_S, BLOCK_MARGIN_S, BLOCK_S, Link
 from app.store.surfaces import RedisSurfaceReader
 from app.store.updates import RedisUpdateFeed
 from app.store.work_queue import RedisWorkQueue, Retention
@@ -50,6 +51,8 @@ class AsyncStore:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self.updates.close()
+        await self.event_feed.close()
         for link in self._links:
             await link.close()
 
@@ -65,8 +68,8 @@ def connect_async(
     """Return the ports of an API process on the server at ``url`` (redis://, rediss:// or unix://)."""
     keys = Keys(prefix, shards)
     link = Link(url, connections=connections, budget_s=ANSWER_WITHIN_S)
-    waiting = Link(url, connections=1, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
-    waiting_for_events = Link(url, connections=1, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
+    waiting = Link(url, connections=shards + 1, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
+    waiting_for_events = Link(url, connections=shards, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
     reader = RedisSurfaceReader(link, keys)
     return AsyncStore(
         intake=RedisChainIntake(link, keys, longest_wait_s=longest_wait_s),
@@ -95,7 +98,7 @@ def connect_worker(
     """Return the work queue of worker ``name``; processes may share a name, as after a restart."""
     return RedisWorkQueue(
         BlockingLink(url, connections=WORKER_CONNECTIONS, budget_s=WORKER_ANSWER_WITHIN_S),
-        BlockingLink(url, connections=1, budget_s=BLOCK_S + BLOCK_MARGIN_S),
+        BlockingLink(url, connections=shards, budget_s=BLOCK_S + BLOCK_MARGIN_S),
         Keys(prefix, shards),
         consumer=f"{name}-{os.getpid()}-{secrets.token_hex(4)}",
         lease_s=lease_s,

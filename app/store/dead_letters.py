@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.store.blocking_link import BlockingLink
 from app.store.keys import Keys, chain_order
-from app.store.links import BlockingLink
 from app.store.lua import REVIVE
 
 

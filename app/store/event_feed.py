@@ -1,4 +1,4 @@
-"""EventFeed over the store: one blocking read of the event logs, from the last entry seen."""
+"""EventFeed over the store: the event logs of all shards, read side by side, each from the last entry seen."""
 
 import asyncio
 import logging
@@ -10,13 +10,16 @@ from app.service.event import EventBatch, EventId
 from app.service.ports import StoreUnavailable
 from app.store.event_records import event_of, id_of, number_of
 from app.store.keys import Keys
-from app.store.links import BLOCK_S, Link
+from app.store.links import Link
 from app.store.records import Entry
+from app.store.shard_reads import ShardReads
 
 log = logging.getLogger(__name__)
 
 BATCH: Final = 500
 """Entries taken in one read: some 200 kB."""
+LINGER_S: Final = 0.02
+"""How long an event waits for an older one of another shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,65 +34,64 @@ class RedisEventFeed:
     """The one subscription of a process to events, for one task; see event.EventFeed. It begins at its first call."""
 
     def __init__(self, blocking: Link, keys: Keys) -> None:
-        self._blocking = blocking
-        self._keys = keys
-        self._positions: dict[int, _Position] = {}
-        self._unsure = True
+        self._tails = {shard: _Tail(shard, blocking, keys) for shard in keys.shards}
+        self._reads = ShardReads({shard: tail.read for shard, tail in self._tails.items()}, LINGER_S)
+        self._begun = False
 
     async def next_events(self, timeout_s: float) -> EventBatch:
         """Wait for events, each once; empty on timeout."""
         deadline = time.monotonic() + timeout_s
+        if not self._begun:
+            await asyncio.gather(*(tail.begin() for tail in self._tails.values()))
+            self._begun = True
+        while True:
+            batches = await self._reads.arrived(deadline)
+            events = [event for batch in batches for event in batch.events]
+            missed = sum(batch.missed for batch in batches)
+            if events or missed or deadline <= time.monotonic():
+                return EventBatch(tuple(sorted(events, key=lambda event: EventId.parse(event.id))), missed)
+
+    async def close(self) -> None:
+        """End the reads."""
+        await self._reads.close()
+
+
+class _Tail:
+    def __init__(self, shard: int, blocking: Link, keys: Keys) -> None:
+        self._shard = shard
+        self._blocking = blocking
+        self._events = keys.events(shard)
+        self._position: _Position | None = None
+        self._unsure = True
+
+    async def begin(self) -> _Position:
+        """Begin at the end of the log; after a failure, step back where a restarted server has lost its tail."""
+        if self._position and not self._unsure:
+            return self._position
+        page = await self._blocking.run("XREVRANGE", self._events, "+", "-", "COUNT", 1)
+        end = _Position(EventId(0, 0, self._shard), 0)
+        if page:
+            end = _Position(id_of(page[0][0], self._shard), number_of(page[0]))
+        if self._position is None or end.last < self._position.last:
+            self._position = end
+        self._unsure = False
+        return self._position
+
+    async def read(self, block_s: float) -> EventBatch:
         try:
-            await self._find_positions()
-            while True:
-                remaining_s = deadline - time.monotonic()
-                answer = await self._wait(min(max(remaining_s, 0.001), BLOCK_S))
-                batch = self._taken(answer)
-                if batch.events or batch.missed or deadline <= time.monotonic():
-                    return batch
+            position = await self.begin()
+            block_ms = max(1, round(block_s * 1e3))
+            answer = await self._blocking.run(
+                "XREAD", "COUNT", BATCH, "BLOCK", block_ms, "STREAMS", self._events, position.last.entry
+            )
         except (StoreUnavailable, asyncio.CancelledError):
             self._unsure = True
             raise
+        return self._taken(position, answer[0][1]) if answer else EventBatch((), 0)
 
-    async def _find_positions(self) -> None:
-        """Begin at the end of the logs; after a failure, step back where a restarted server has lost their tails."""
-        if not self._unsure:
-            return
-        ends = await self._blocking.run_all(
-            [("XREVRANGE", self._keys.events(shard), "+", "-", "COUNT", 1) for shard in self._keys.shards]
-        )
-        for shard, page in zip(self._keys.shards, ends, strict=True):
-            end = _Position(EventId(0, 0, shard), 0)
-            if page:
-                end = _Position(id_of(page[0][0], shard), number_of(page[0]))
-            known = self._positions.get(shard)
-            if known is None or end.last < known.last:
-                self._positions[shard] = end
-        self._unsure = False
-
-    async def _wait(self, block_s: float) -> list[tuple[bytes, list[Entry]]]:
-        shards = self._keys.shards
-        answer: list[tuple[bytes, list[Entry]]] | None = await self._blocking.run(
-            "XREAD",
-            "COUNT",
-            BATCH,
-            "BLOCK",
-            max(1, round(block_s * 1e3)),
-            "STREAMS",
-            *[self._keys.events(shard) for shard in shards],
-            *[self._positions[shard].last.entry for shard in shards],
-        )
-        return answer or []
-
-    def _taken(self, answer: list[tuple[bytes, list[Entry]]]) -> EventBatch:
-        shard_of = {self._keys.events(shard).encode(): shard for shard in self._keys.shards}
-        events = []
-        missed = 0
-        for stream, entries in answer:
-            shard = shard_of[stream]
-            missed += max(0, number_of(entries[0]) - self._positions[shard].number - 1)
-            self._positions[shard] = _Position(id_of(entries[-1][0], shard), number_of(entries[-1]))
-            events += [event for entry in entries if (event := event_of(entry, shard))]
+    def _taken(self, position: _Position, entries: list[Entry]) -> EventBatch:
+        missed = max(0, number_of(entries[0]) - position.number - 1)
         if missed:
-            log.warning("event_log_trimmed_past_reader", extra={"events_missed": missed})
-        return EventBatch(tuple(sorted(events, key=lambda event: EventId.parse(event.id))), missed)
+            log.warning("event_log_trimmed_past_reader", extra={"shard": self._shard, "events_missed": missed})
+        self._position = _Position(id_of(entries[-1][0], self._shard), number_of(entries[-1]))
+        return EventBatch(tuple(event for entry in entries if (event := event_of(entry, self._shard))), missed)

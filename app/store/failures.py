@@ -22,8 +22,12 @@ _REFUSALS: Final = (
     ("NOAUTH", "the store wants a password", LATER_S),
     ("WRONGPASS", "the store refuses the password", LATER_S),
     ("NOPERM", "the store does not permit this", LATER_S),
+    ("ClusterDown", "a part of the cluster is away", SOON_S),
+    ("MovedError", "the cluster's nodes do not agree who has a slot", SOON_S),
+    ("AskError", "a slot is being moved to another node", SOON_S),
+    ("TryAgain", "a slot is being moved to another node", SOON_S),
 )
-"""Words of a refusal, which older servers wrap in a generic script error, and what they mean."""
+"""Words of a refusal, which older servers wrap in a generic script error, or of its class, and what they mean."""
 
 
 def unavailable(error: Exception) -> StoreUnavailable:
@@ -43,6 +47,11 @@ def unavailable(error: Exception) -> StoreUnavailable:
     if isinstance(error, exceptions.TimeoutError | TimeoutError):
         return StoreUnavailable(f"the store did not answer in time ({text})", SOON_S)
     return StoreUnavailable(f"the store cannot be reached ({text})", SOON_S)
+
+
+def nobody_answered(failure: StoreUnavailable) -> bool:
+    """Say whether the server was silent or absent, rather than unwilling."""
+    return isinstance(failure.__cause__, exceptions.ConnectionError | exceptions.TimeoutError | OSError)
 
 
 @contextmanager

@@ -35,19 +35,19 @@ class RedisFleet:
                 ("XLEN", keys.dead(shard)),
             )
         ]
-        *answers, workers, memory = await self._link.run_all(
-            [*per_shard, ("HGETALL", keys.workers()), ("INFO", "memory")]
-        )
+        *answers, workers = await self._link.run_all([*per_shard, ("HGETALL", keys.workers())])
         names = sorted(name.decode() for members in answers[0::4] for name in members)
-        *hashes, clock = await self._link.run_all([*[("HGETALL", keys.state(name)) for name in names], ("TIME",)])
+        hashes = await self._link.run_all([("HGETALL", keys.state(name)) for name in names])
+        owners = await self._link.of_owners([keys.queue(shard) for shard in shards], [("TIME",), ("INFO", "memory")])
         states = dict(zip(names, hashes, strict=True))
-        now_ms = clock[0] * 1_000 + clock[1] // 1_000
+        now_ms = [clock[0] * 1_000 + clock[1] // 1_000 for _, (clock, _) in owners]  # each node has its own clock
         counters = answers[2::4]
-        alive = [fields for fields in map(_worker, workers.values()) if fields[0] > now_ms]
+        alive = [fields for fields in map(_worker, workers.values()) if fields[0] > now_ms[0]]
         waited_s: dict[str, list[float]] = {str(shard): [] for shard in shards}
         for name, state in states.items():
             if state.get(b"state") == b"queued":
-                waited_s[str(keys.shard_of(name))].append((now_ms - int(state[b"queued_ms"])) / 1e3)
+                shard = keys.shard_of(name)
+                waited_s[str(shard)].append((now_ms[shard] - int(state[b"queued_ms"])) / 1e3)
         return FleetStatus(
             queue_depth={shard: len(each) for shard, each in waited_s.items()},
             queue_oldest_age_s={shard: max(each, default=0.0) for shard, each in waited_s.items()},
@@ -55,7 +55,7 @@ class RedisFleet:
             warm_workers=sum(warm for _, warm in alive),
             underlyings=tuple(_counts(name, state) for name, state in states.items()),
             histograms=_histograms(answers[1::4]),
-            store_used_bytes=int(memory["used_memory"]),
+            store_used_bytes=sum({node: int(memory["used_memory"]) for node, (_, memory) in owners}.values()),
             invalid_by_venue=_summed(counters, b"invalid:"),
             quarantined=dict.fromkeys(QUARANTINED, 0) | _summed(counters, b"quarantined:"),
             dead_letters=sum(answers[3::4]),
@@ -63,7 +63,8 @@ class RedisFleet:
 
     async def living_workers(self) -> set[str]:
         """Return the names of the workers that said lately that they live. Raises StoreUnavailable."""
-        workers, clock = await self._link.run_all([("HGETALL", self._keys.workers()), ("TIME",)])
+        workers = await self._link.run("HGETALL", self._keys.workers())
+        ((_, (clock,)),) = await self._link.of_owners([self._keys.workers()], [("TIME",)])
         now_ms = clock[0] * 1_000 + clock[1] // 1_000
         return {name.decode() for name, said in workers.items() if _worker(said)[0] > now_ms}
 

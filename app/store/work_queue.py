@@ -10,6 +10,7 @@ from app.service.event import Notice
 from app.service.fit_events import unfit_events
 from app.service.iso_time import iso_utc
 from app.service.ports import Claim, CommitOutcome, CorruptPayload, FitTimings, PublishedSurface
+from app.store.blocking_link import BlockingLink
 from app.store.codec import check_chain, open_state, seal_document, seal_state
 from app.store.event_records import fields_of_event
 from app.store.keys import (
@@ -21,7 +22,6 @@ from app.store.keys import (
     chain_order,
     histogram_bounds_us,
 )
-from app.store.links import BlockingLink
 from app.store.lua import ANNOUNCE, CLAIM, EXTEND, HAND_BACK, RECORD, SETTLE
 from app.store.quarantine import chain_quarantined, surface_quarantined
 from app.store.records import entries_of, surface_of
@@ -59,7 +59,6 @@ class RedisWorkQueue:
         retention: Retention,
     ) -> None:
         self._link = link
-        self._blocking = blocking
         self._keys = keys
         self._tokens = Tokens(link, blocking, keys, consumer=consumer, lease_s=lease_s)
         self._consumer = consumer
@@ -140,8 +139,7 @@ class RedisWorkQueue:
 
     def close(self) -> None:
         """Close the connections."""
-        self._link.close()
-        self._blocking.close()
+        self._tokens.close()
 
     def _announce(
         self, worker: str, lives_ms: int, warm: bool, busy_with: str | None, busy_since_ms: int | None

@@ -1,6 +1,8 @@
-"""A server in cluster mode: scripts touch no key outside their slot. All slots are here, so nothing is redirected."""
+"""Cluster mode: scripts touch no key outside their slot, and shards on several nodes are one store."""
 
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,14 +10,22 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from app.service.ports import StoreUnavailable, SubmitOutcome
+from app.service.ports import PublishedSurface, StoreUnavailable, SubmitOutcome
 from app.store.connect import connect_dead_letters
 from app.store.dead_letters import Revival
 from app.store.embedded import find_server
 from app.store.keys import Keys
+from tests.cluster import Cluster
 from tests.running_service import free_port
+from tests.servers import program_of
 from tests.store.stored import AS_OF_MS, NOTHING_DAMAGED, TIMINGS, OpenStore, claimed, opened, until
 from tests.store.test_dead_letters import kill_every_worker
+
+SHARDS = 6
+SPREAD_KEYS = Keys(shards=SHARDS)
+UNUSED = [f"U{number}" for number in range(100)]
+NAMES = [f"{name}-USD" for name in UNUSED[:9]]
+"""Underlyings over the shards."""
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +95,126 @@ def test_dead_letters_and_quarantine_work_in_cluster_mode(store: OpenStore) -> N
     assert store.run(store.api.fleet.status()).quarantined == NOTHING_DAMAGED | {"chain": 1}
 
 
-def test_shards_of_a_cluster_are_refused_as_unavailable(cluster_url: str) -> None:
-    """A blocking read spans all shards, which a cluster does not do for keys of two slots."""
-    with opened(cluster_url, shards=3) as store, pytest.raises(StoreUnavailable, match="slot"):
-        store.worker().claim(0.1)
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(program_of(request.param), tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def spread(cluster: Cluster) -> Iterator[OpenStore]:
+    """A store of shards on all three nodes."""
+    assert {cluster.primary_of(shard, SPREAD_KEYS).port for shard in SPREAD_KEYS.shards} == {
+        node.port for node in cluster.nodes
+    }
+    for node in cluster.nodes:
+        node.run("FLUSHALL")
+    with opened(cluster.url, shards=SHARDS) as store:
+        yield store
+
+
+def test_shards_live_on_different_nodes_and_work_as_one_store(cluster: Cluster, spread: OpenStore) -> None:
+    store, feed, worker = spread, spread.api.updates, spread.worker()
+    assert store.run(feed.next_updates(0.0)) == []
+    for round_number in range(3):
+        for name in NAMES:
+            assert store.submit(name, AS_OF_MS + round_number) is SubmitOutcome.QUEUED
+        for _ in NAMES:
+            worker.commit(claimed(worker), b"{}", outcome="ok", timings=TIMINGS)
+    heard: list[PublishedSurface] = []
+    until(lambda: len(heard.extend(store.run(feed.next_updates(0.2))) or heard) >= 3 * len(NAMES))
+    assert store.run(feed.next_updates(0.2)) == []
+    for name in NAMES:
+        counts, of_name = store.counts(name), [surface for surface in heard if surface.underlying == name]
+        assert (counts.received, counts.fitted) == (3, 3)
+        assert [surface.as_of_ms - AS_OF_MS for surface in of_name] == [0, 1, 2]
+        assert [surface.prev_version for surface in of_name[1:]] == [surface.version for surface in of_name[:-1]]
+        assert store.run(store.api.surfaces.after(name, of_name[0].version, 9)) == of_name[1:]
+    assert store.run(store.api.surfaces.underlyings()) == sorted(NAMES)
+    status = store.run(store.api.fleet.status())
+    assert sorted(status.queue_depth) == sorted(map(str, SPREAD_KEYS.shards))
+    used = [node.run("INFO", "memory")["used_memory"] for node in cluster.nodes]
+    assert status.store_used_bytes == pytest.approx(sum(used), rel=0.2), "the memory of all nodes"
+    store.run(store.api.ping())
+    worker.leave("w")
+
+
+def test_a_dead_workers_chain_is_taken_over_on_any_node(spread: OpenStore) -> None:
+    dead, heir = spread.worker("dead"), spread.worker("heir", lease_s=0.5)
+    for name in NAMES:
+        spread.submit(name)
+    for _ in NAMES:
+        claimed(dead)
+    time.sleep(0.5)
+    assert sorted(claimed(heir).underlying for _ in NAMES) == sorted(NAMES)
+    assert spread.counts(NAMES[0]).reclaimed == 1
+
+
+def test_a_chain_wakes_a_waiting_worker_at_once(spread: OpenStore) -> None:
+    worker = spread.worker()
+    assert worker.claim(0.3) is None
+    for name in NAMES:
+        spread_soon = threading.Timer(0.1, lambda name=name: _submit_from_elsewhere(spread.url, name))
+        began = time.monotonic()
+        spread_soon.start()
+        claim = worker.claim(5.0)
+        assert claim is not None
+        assert claim.underlying == name
+        assert time.monotonic() - began < 1.0
+        worker.commit(claim, b"{}", outcome="ok", timings=TIMINGS)
+        spread_soon.join()
+
+
+def _submit_from_elsewhere(url: str, name: str) -> None:
+    with opened(url, shards=SHARDS) as elsewhere:
+        elsewhere.submit(name)
+
+
+def test_a_slot_that_moves_is_followed(cluster: Cluster, spread: OpenStore) -> None:
+    store, worker = spread, spread.worker()
+    assert store.run(store.api.updates.next_updates(0.0)) == []
+    name = NAMES[0]
+    shard = SPREAD_KEYS.shard_of(name)
+    slot = key_slot(SPREAD_KEYS.queue(shard).encode())
+    source = cluster.primary_of(shard, SPREAD_KEYS)
+    target = next(node for node in cluster.nodes if node is not source)
+    store.submit(name)
+    worker.commit(claimed(worker), b'{"n":1}', outcome="ok", timings=TIMINGS)
+    moved = AS_OF_MS
+    for here, there in ((source, target), (target, source)):
+        there.run("CLUSTER", "SETSLOT", slot, "IMPORTING", here.id())
+        here.run("CLUSTER", "SETSLOT", slot, "MIGRATING", there.id())
+        with pytest.raises(StoreUnavailable, match="being moved"):
+            store.submit(next(other for other in UNUSED if SPREAD_KEYS.shard_of(other) == shard))
+        keys = here.run("CLUSTER", "GETKEYSINSLOT", slot, 100)
+        here.run("MIGRATE", "127.0.0.1", there.port, "", 0, 5_000, "KEYS", *keys)
+        for node in (there, here, *cluster.nodes):
+            node.run("CLUSTER", "SETSLOT", slot, "NODE", there.id())
+        moved += 1
+        until(lambda moved=moved: _taken(store, name, moved))
+        claim = until(lambda: worker.claim(0.5))
+        worker.commit(claim, b'{"n":2}', outcome="ok", timings=TIMINGS)
+        assert claim.as_of_ms == moved
+    counts = store.counts(name)
+    assert counts.received == counts.fitted == 3
+    heard: list[PublishedSurface] = []
+    until(lambda: len(heard.extend(_patiently_heard(store)) or heard) >= counts.fitted)
+    assert len({surface.version for surface in heard}) == counts.fitted == len(heard)
+
+
+def _taken(store: OpenStore, name: str, as_of_ms: int) -> bool:
+    try:
+        return store.submit(name, as_of_ms) is SubmitOutcome.QUEUED
+    except StoreUnavailable:
+        return False
+
+
+def _patiently_heard(store: OpenStore) -> list[PublishedSurface]:
+    try:
+        return list(store.run(store.api.updates.next_updates(0.2)))
+    except StoreUnavailable:
+        return []
 
 
 @pytest.mark.parametrize("shard", [0, 1, 63])
