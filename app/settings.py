@@ -97,7 +97,7 @@ class Settings:
     redis_url: Annotated[
         str | None, Setting("REDIS_URL", "", REDIS_URL, "server to use; empty: one embedded in the data folder")
     ] = field(repr=False)
-    shards: Annotated[int, Setting("SHARDS", "1", whole(1, 64), "queues the underlyings are spread over")]
+    shards: Annotated[int, Setting("SHARDS", "1", whole(1, 64), "queues of the underlyings, also in a cluster")]
     demo: Annotated[bool, Setting("DEMO", "1", SWITCH, "replay recorded chains through the public endpoint")]
     demo_speed: Annotated[
         float, Setting("SMILEKEEPER_DEMO_SPEED", "60", number(0.01, 1e6), "recorded seconds replayed in a second")

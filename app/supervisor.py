@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from app.store.embedded import end_with_parent
+from app.store.parent_death import end_with_parent
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import redis
 
-from app.store.embedded import EmbeddedServer, find_server
+from app.store.embedded import EmbeddedServer
+from app.store.server_program import find_server
 
 __all__ = ["RealServer", "server", "shared_server", "shared_valkey", "valkey"]
 

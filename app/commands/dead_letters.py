@@ -14,8 +14,9 @@ from app.service.ports import CorruptPayload, StoreUnavailable
 from app.settings import load
 from app.store.codec import decode_chain
 from app.store.connect import connect_dead_letters
+from app.store.data_folder import running_url
 from app.store.dead_letters import DeadLetter, DeadLetters, Revival
-from app.store.embedded import ServerNotStarted, running_url
+from app.store.server_program import ServerNotStarted
 
 REVIVALS: Final = {
     Revival.QUEUED: "queued again, with fresh attempts",

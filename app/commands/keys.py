@@ -13,7 +13,9 @@ from app.service.ports import StoreUnavailable
 from app.settings import Settings, load
 from app.store.access_keys import KeyCabinet
 from app.store.connect import connect_access_keys
-from app.store.embedded import EmbeddedServer, ServerNotStarted, running_url
+from app.store.data_folder import running_url
+from app.store.embedded import EmbeddedServer
+from app.store.server_program import ServerNotStarted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

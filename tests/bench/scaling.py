@@ -12,7 +12,7 @@ import redis
 from websockets.sync.client import ClientConnection, connect
 
 from app.service.iso_time import ms_of
-from app.store.embedded import running_url
+from app.store.data_folder import running_url
 from tests.bench.figure import Figure, percentiles
 from tests.bench.market import next_chain
 from tests.running_service import JSON, RunningService, running_service

@@ -1,6 +1,7 @@
 """Bytes of the log that changed on the disk: what they held is never served, and everything else goes on."""
 
 import asyncio
+import logging
 import random
 import shutil
 from pathlib import Path
@@ -9,11 +10,11 @@ import pytest
 
 from app.service.ports import PublishedSurface, StoreUnavailable
 from app.store.codec import CHAIN_MAGIC, DOCUMENT_MAGIC
-from app.store.embedded import ServerNotStarted
+from app.store.server_program import ServerNotStarted
 from tests.faults.extent import FULL, seeds
 from tests.faults.figures import figure
 from tests.servers import RealServer, program_of
-from tests.store.stored import AS_OF_MS, OpenStore, opened
+from tests.store.stored import AS_OF_MS, TIMINGS, OpenStore, assert_conserved, opened, until
 
 NAMES = [f"U{number}" for number in range(6)]
 FLIPS = 60 if FULL else 8
@@ -113,26 +114,63 @@ def test_a_damaged_chain_is_quarantined_and_not_fitted(written, kind: str, seed:
 
 
 @pytest.mark.parametrize("seed", seeds(full=2))
-def test_damage_anywhere_alters_no_surface(written, kind: str, seed: int) -> None:
-    """A server may refuse a log that is no log any more; what it does serve was published exactly so."""
+def test_damage_anywhere_alters_no_surface(written, kind: str, seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A log that is no log any more is cut where it is whole; what is served was published exactly so."""
     server, log, newest = written
     number = random.Random(seed)
-    refused = altered = 0
+    cut = altered = 0
     try:
         for _ in range(FLIPS):
+            caplog.clear()
             log.flip(number.randrange(len(log.data)), number.randrange(8))
-            try:
-                url = server.embedded.start()
-            except ServerNotStarted:
-                refused += 1
-                continue
-            with opened(url) as store:
+            with opened(server.embedded.start()) as store:
                 altered += sum(surface not in (None, newest[name]) for name, surface in _read(store).items())
+                said = [record for record in caplog.records if record.message == "store_log_cut"]
+                if said:
+                    cut += 1
+                    _assert_valid_past(store, server, log, said[0])
             server.embedded.stop()
     finally:
         server.close()
     figure("T9", f"{kind}: altered surfaces served after {FLIPS} bits flipped anywhere", altered, at_most=0)
-    figure("T9", f"{kind}: logs the server refuses of {FLIPS} with a bit flipped anywhere", refused, at_most=FLIPS - 1)
+    figure("T9", f"{kind}: logs refused of {FLIPS} with a bit flipped, cut to a valid past", cut, at_least=1)
+
+
+def _assert_valid_past(store: OpenStore, server: RealServer, log: Log, said: logging.LogRecord) -> None:
+    """The law holds in what is left, work can be finished, and the damaged log is still there."""
+    fields = said.__dict__
+    kept = Path(fields["copy"]) / server.append_only_file().name
+    assert kept.stat().st_size == len(log.data) == fields["kept_bytes"] + fields["lost_bytes"]
+    assert kept.read_bytes()[: fields["kept_bytes"]] == log.data[: fields["kept_bytes"]]
+    worker = store.worker(lease_s=0.0)
+    while claim := worker.claim(0.02):
+        worker.commit(claim, b"{}", outcome="ok", timings=TIMINGS)
+    for counts in store.run(store.api.fleet.status()).underlyings:
+        assert_conserved(counts)
+        assert counts.pending == 0
+
+
+def test_a_damaged_snapshot_is_not_guessed_at(written, kind: str) -> None:
+    """What the log begins from has no whole part: the operator hears the command that gives it up."""
+    server, _, _ = written
+    try:
+        with opened(server.embedded.start()) as store:
+            store.run(store.api.fleet._link.run("BGREWRITEAOF"))
+            until(lambda: not [*server.folder.glob("appendonlydir/*.1.base.rdb")])
+        server.embedded.stop()
+        (snapshot,) = server.folder.glob("appendonlydir/*.base.rdb")
+        data = bytearray(snapshot.read_bytes())
+        data[len(data) // 2] ^= 4
+        snapshot.write_bytes(data)
+        with pytest.raises(ServerNotStarted, match=r"mv (\S*appendonlydir) \1\.damaged"):
+            server.embedded.start()
+        assert snapshot.read_bytes() == data
+        assert len([*server.folder.glob("appendonlydir*")]) == 1, "nothing was changed"
+        (server.folder / "appendonlydir").rename(server.folder / "appendonlydir.damaged")
+        with opened(server.embedded.start()) as store:
+            assert store.run(store.api.surfaces.underlyings()) == []
+    finally:
+        server.close()
 
 
 def _read(store: OpenStore) -> dict[str, PublishedSurface | None]:

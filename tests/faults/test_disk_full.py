@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.service.ports import CommitOutcome, StoreUnavailable
-from app.store.embedded import ServerNotStarted
+from app.store.server_program import ServerNotStarted
 from tests.faults.figures import figure
 from tests.servers import RealServer, program_of
 from tests.store.stored import AS_OF_MS, TIMINGS, OpenStore, claimed, opened, until

@@ -11,8 +11,8 @@ import pytest
 
 from app.service.ports import PublishedSurface, StoreUnavailable, SubmitOutcome
 from app.store.connect import AsyncStore, connect_async, connect_worker
-from app.store.embedded import find_server
 from app.store.keys import Keys
+from app.store.server_program import find_server
 from app.store.work_queue import RedisWorkQueue
 from tests.faults.extent import FULL, SEED
 from tests.faults.figures import figure

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import redis
 
-from app.store.embedded import running_url
+from app.store.data_folder import running_url
 from tests.bench.market import next_chain
 from tests.faults.extent import FULL
 from tests.faults.figures import Figure, assert_met

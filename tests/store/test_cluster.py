@@ -13,8 +13,8 @@ from redis.crc import key_slot
 from app.service.ports import PublishedSurface, StoreUnavailable, SubmitOutcome
 from app.store.connect import connect_dead_letters
 from app.store.dead_letters import Revival
-from app.store.embedded import find_server
 from app.store.keys import Keys
+from app.store.server_program import find_server
 from tests.cluster import Cluster
 from tests.running_service import free_port
 from tests.servers import program_of

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from app.store.embedded import EmbeddedServer, FolderInUse, ServerNotStarted, find_server
+from app.store.data_folder import FolderInUse
+from app.store.embedded import EmbeddedServer
+from app.store.server_program import ServerNotStarted, find_server
 from tests.servers import RealServer
 from tests.store.stored import until
 
