@@ -185,6 +185,9 @@ def test_the_quotes_a_smile_was_fitted_to_are_drawn(window, service, http, surfa
     error = [100 * (quotes["mid_vol"][i] - quotes["model_vol"][i]) for i in used]
     assert [residuals["y"][i] for i in used] == pytest.approx(error)
     assert [residuals["y"][i] for i in others if quotes["mid_vol"][i] is None] == [None] * len(others)
+    low, high = min(drawn["model"]["x"]), max(drawn["model"]["x"])
+    beyond = sum(not low <= quotes["strike"][i] <= high for i in others)
+    assert (f"{beyond} of them lie farther out" in window.text("#smile-note")) is (beyond > 0)
     assert window.console_errors() == []
 
 

@@ -93,6 +93,14 @@ export function axis(title, more = {}) {
   };
 }
 
+/** The range of `values` and a `share` of it more on both sides. */
+export function rangeOf(values, share) {
+  const known = values.filter(value => value != null);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const margin = share * (high - low);
+  return [low - margin, high + margin];
+}
+
 /** Tenor on a logarithmic axis with the ticks a desk thinks in. */
 export function tenorAxis(days, more = {}) {
   const [low, high] = [Math.min(...days) / 1.25, Math.max(...days) * 1.25];

@@ -96,6 +96,15 @@ export function fittedVols(quotes) {
   return quotes ? [...quotes.bid_vol, ...quotes.ask_vol].filter((_, i) => quotes.used[i % quotes.used.length]) : [];
 }
 
+/** What is said of quotes that were not fitted to, and how many of these lie where the drawn `smile` does not reach. */
+export function unfittedWords(quotes, smile) {
+  const meaning = "Hollow marks were not fitted to; point at one for the reason.";
+  if (!quotes || !smile) return meaning;
+  const [first, last] = [smile.strike[0], smile.strike.at(-1)];
+  const beyond = quotes.strike.filter((strike, i) => !quotes.used[i] && (strike < first || strike > last)).length;
+  return beyond ? `${meaning} ${beyond} of them lie farther out than what is drawn.` : meaning;
+}
+
 /** The model of the surface before, at its own quotes. */
 export function previousModel(quotes, place) {
   return quotes && { x: whereOf(quotes, place), vol: quotes.model_vol };

@@ -1,11 +1,20 @@
 /** Smiles per expiry: the model, its band, the fit before, and the quotes it was made from. */
 
-import { axis, band, colour, draw, drawNothing, line } from "./chart.js";
+import { axis, band, colour, draw, drawNothing, line, rangeOf } from "./chart.js";
 import { card, element, setText } from "./element.js";
 import { drawExpiries } from "./expiries.js";
 import { day, percent, price } from "./figures.js";
 import { mount as mountPoint } from "./point.js";
-import { fittedVols, inPercent, previousModel, quoteMarks, residualMarks, worstQuote } from "./quote_marks.js";
+import {
+  fittedVols,
+  inPercent,
+  previousModel,
+  quoteMarks,
+  residualMarks,
+  unfittedWords,
+  worstQuote,
+} from "./quote_marks.js";
+import { segments } from "./segments.js";
 import { changed, known, remember, state } from "./state.js";
 
 const AXES = { strike: "strike", logMoneyness: "log-moneyness ln(K/F)" };
@@ -18,20 +27,22 @@ export function mount(root) {
   const controls = element(
     "div",
     { class: "controls" },
-    choice(
+    segments(
       "Shown",
       { one: "One expiry", all: "All" },
       () => layout,
       value => {
         layout = value;
+        changed();
       },
     ),
-    choice(
+    segments(
       "Axis",
       { strike: "Strike", logMoneyness: "ln(K/F)" },
       () => place,
       value => {
         place = value;
+        changed();
       },
     ),
   );
@@ -74,7 +85,7 @@ function show(smile, chart, note, list) {
       curveError && `The curves are older than the surface: ${curveError}.`,
       bands ? wanted(document.confidence) : "This surface carries no error bars.",
       !previousCurves && !previousQuotes && "The fit before is drawn from the next update on.",
-      quotes && "Hollow marks were not fitted to; point at one for the reason.",
+      quotes && unfittedWords(...(layout === "one" && shown ? [quotesOf(shown), curves.smiles.get(shown.expiry)] : [])),
       quoteNote,
     ]
       .filter(Boolean)
@@ -144,14 +155,6 @@ function drawOne(chart, slice) {
     },
     `${underlying} ${slice.expiry} ${place}`,
   );
-}
-
-/** The range of `values` and a `share` of it more on both sides. */
-function rangeOf(values, share) {
-  const known = values.filter(value => value != null);
-  const [low, high] = [Math.min(...known), Math.max(...known)];
-  const margin = share * (high - low);
-  return [low - margin, high + margin];
 }
 
 /** Vols in percent that must be seen: the model's and those it was fitted to. */
@@ -230,26 +233,4 @@ function tracesOf(slice, whole) {
   );
   if (whole && slice.fit?.worst && !quotesOf(slice)) traces.push(...worstQuote(slice, place));
   return traces;
-}
-
-function choice(label, options, current, choose) {
-  const buttons = Object.entries(options).map(([value, text]) =>
-    element(
-      "button",
-      {
-        type: "button",
-        "data-value": value,
-        click: () => {
-          choose(value);
-          mark();
-          changed();
-        },
-      },
-      text,
-    ),
-  );
-  const mark = () =>
-    buttons.forEach(button => button.setAttribute("aria-pressed", String(button.dataset.value === current())));
-  mark();
-  return element("div", { class: "segments", role: "group", "aria-label": label }, buttons);
 }
