@@ -15,7 +15,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.client import Client, ServiceError
-from app.commands.health_screen import screen
+from app.commands.health_screen import duration, screen
 from app.service.document import SurfaceMessage
 from app.service.event import EventMessage
 from app.settings import load
@@ -90,7 +90,7 @@ def problems_of(surface: SurfaceMessage) -> list[str]:
     """Return what makes a surface unhealthy, a sentence each."""
     problems = []
     if surface.stale:
-        problems.append(f"stale: the market it shows is {surface.age_ms / 1e3:.0f} s old")
+        problems.append(f"stale: the market it shows is {duration(surface.age_ms)} old")
     if surface.status != "ok":
         problems.append(f"{surface.status}: {surface.reason}")
     if not surface.certificate.arbitrage_free:

@@ -10,6 +10,7 @@ from app.service.event import EventMessage
 WIDTH: Final = 100
 LABEL: Final = 13
 """Columns of the subject at the left."""
+UNITS_MS: Final = (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000))
 COVERAGE_SLACK: Final = 0.05
 """A bucket this far below the stated level is marked: a hundred quotes scatter by about half as much."""
 
@@ -39,6 +40,14 @@ def screen(
     return [line for subject, said in subjects for line in _lines(subject, said)]
 
 
+def duration(ms: int) -> str:
+    """Return a duration in the largest unit of which it has two or more."""
+    for unit, unit_ms in UNITS_MS:
+        if ms >= 2 * unit_ms:
+            return f"{ms / unit_ms:.0f} {unit}"
+    return f"{ms / 1e3:.1f} s"
+
+
 def _lines(subject: str, said: Sequence[str]) -> Iterator[str]:
     for i, sentence in enumerate(said):
         indent = (subject if i == 0 else "").ljust(LABEL) if subject else ""
@@ -49,7 +58,7 @@ def _lines(subject: str, said: Sequence[str]) -> Iterator[str]:
 
 def _surface(surface: SurfaceMessage) -> list[str]:
     fitted = sum(each.parameters is not None for each in surface.slices)
-    age = f"{surface.age_ms / 1e3:.1f} s old{', STALE' if surface.stale else ''}"
+    age = f"{duration(surface.age_ms)} old{', STALE' if surface.stale else ''}"
     return [
         f"version {surface.version}, as of {surface.as_of}, {age}",
         f"model {surface.model}, {fitted} of {len(surface.slices)} expiries, {surface.fit.quotes_used} quotes",

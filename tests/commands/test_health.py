@@ -15,7 +15,7 @@ from app.api.app import create_app
 from app.api.server import listening_socket, server_for
 from app.api.services import ApiServices
 from app.commands.health import Health, counters_of, problems_of
-from app.commands.health_screen import WIDTH, screen
+from app.commands.health_screen import WIDTH, duration, screen
 from app.metrics import ServiceMetrics
 from app.service.access_key import Scope
 from app.service.document import ConfidenceDocument, DriftAlarm, DriftDocument, SurfaceMessage, TenorDrift
@@ -163,3 +163,11 @@ def test_the_counters_are_those_of_the_conservation_law(store: MemoryStore) -> N
         "duplicate": 1,
     }
     assert set(counters_of(text, "ETH").values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [(210, "0.2 s"), (119_000, "119.0 s"), (120_000, "2 min"), (3 * 3_600_000, "3 h"), (49 * 3_600_000, "2 days")],
+)
+def test_an_age_is_in_units_for_people(ms: int, said: str) -> None:
+    assert duration(ms) == said

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from app.service.ports import PublishedSurface, StoreUnavailable, SubmitOutcome
+from app.service.event import Event, EventKind, Notice
+from app.service.ports import Claim, PublishedSurface, StoreUnavailable, SubmitOutcome
 from app.store.connect import AsyncStore, connect_async, connect_worker
-from app.store.keys import Keys
+from app.store.keys import EVENTS_KEPT, Keys
 from app.store.server_program import find_server
 from app.store.work_queue import RedisWorkQueue
 from tests.faults.extent import FULL, SEED
@@ -39,18 +40,29 @@ class Bench(threading.Thread):
                 claim = self._queue.claim(0.1)
                 if claim:
                     self._over.wait(0.003)
-                    self._queue.commit(claim, b"{}", outcome="ok", timings=TIMINGS)
+                    self._answer(claim)
             except StoreUnavailable:
                 self._over.wait(0.02)
         self._queue.close()
 
+    def _answer(self, claim: Claim) -> None:
+        """Repeat the answer, as a worker does, until one is heard."""
+        events = (Notice(EventKind.GATE, f"fence {claim.fence}"), Notice(EventKind.ROLL, f"fence {claim.fence}"))
+        while not self._over.is_set():
+            try:
+                self._queue.commit(claim, b"{}", outcome="ok", timings=TIMINGS, events=events)
+                return
+            except StoreUnavailable:
+                self._over.wait(0.02)
+
 
 class Traffic:
-    """What the API side saw: acknowledged chains, and surfaces in the order they were heard."""
+    """What the API side saw: acknowledged chains, and surfaces and events in the order they were heard."""
 
     def __init__(self) -> None:
         self.accepted = 0
         self.heard: list[PublishedSurface] = []
+        self.events: list[Event] = []
 
     async def submit(self, store: AsyncStore, random_number: random.Random) -> None:
         """Submit chains of all underlyings until cancelled; about one in ten again, or late."""
@@ -71,11 +83,25 @@ class Traffic:
             except StoreUnavailable:
                 await asyncio.sleep(0.02)
 
+    async def listen_to_events(self, store: AsyncStore) -> None:
+        """Hear events until cancelled."""
+        while True:
+            try:
+                batch = await store.event_feed.next_events(0.2)
+                assert batch.missed == 0
+                self.events += batch.events
+            except StoreUnavailable:
+                await asyncio.sleep(0.02)
+
 
 async def _kill_under_load(server: RealServer, traffic: Traffic) -> None:
     number = random.Random(SEED)
     store = connect_async(server.url)
-    jobs = [asyncio.create_task(traffic.listen(store)), asyncio.create_task(traffic.submit(store, number))]
+    jobs = [
+        asyncio.create_task(traffic.listen(store)),
+        asyncio.create_task(traffic.submit(store, number)),
+        asyncio.create_task(traffic.listen_to_events(store)),
+    ]
     for _ in range(KILLS):
         await asyncio.sleep(number.uniform(0.2, 0.5))
         server.kill()
@@ -86,7 +112,9 @@ async def _kill_under_load(server: RealServer, traffic: Traffic) -> None:
     await asyncio.wait_for(_drained(store), 10.0)
     await asyncio.sleep(0.3)
     jobs[0].cancel()
-    await asyncio.gather(*jobs, return_exceptions=True)
+    jobs[2].cancel()
+    ended = await asyncio.gather(*jobs, return_exceptions=True)
+    assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
     await store.close()
 
 
@@ -119,6 +147,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(program: Path | 
         with opened(server.url) as store:
             counts = [store.counts(name) for name in NAMES]
             newest = {name: store.run(store.api.surfaces.newest(name)) for name in NAMES}
+            _assert_events_once(store, traffic.events)
     finally:
         over.set()
         server.close()
@@ -130,6 +159,18 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(program: Path | 
         assert all(a.version < b.version and a.as_of_ms <= b.as_of_ms for a, b in itertools.pairwise(heard))
         assert all(a.version == b.prev_version for a, b in itertools.pairwise(heard)), "no surface was missed"
         assert heard[-1] == newest[name]
+
+
+def _assert_events_once(store: OpenStore, heard: list[Event]) -> None:
+    """Each published surface has brought its two events once, in the log and to who listened; no other claim has."""
+    kept = store.run(store.api.events.page(before=None, limit=EVENTS_KEPT))[::-1]
+    assert [event.id for event in heard] == [event.id for event in kept]
+    for name in NAMES:
+        versions = [s.version for s in store.run(store.api.surfaces.after(name, 0, 10_000)) or ()]
+        events = [event for event in kept if event.underlying == name]
+        assert [event.version for event in events] == [version for version in versions for _ in range(2)]
+        assert len({(event.kind, event.message) for event in events}) == len(events)
+        assert store.counts(name).events["gate"] == len(versions)
 
 
 def _worked_on(server: RealServer) -> None:

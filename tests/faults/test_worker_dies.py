@@ -25,6 +25,12 @@ def running(store: OpenStore) -> bool:
     return bool(store.run(store.api.fleet._link.run("HGET", KEYS.state("BTC"), "state")) == b"running")
 
 
+def events(store: OpenStore) -> list[tuple[str, str]]:
+    """Kind and message of every event, oldest first."""
+    kept = store.run(store.api.events.page(before=None, limit=100))
+    return [(event.kind.value, event.message) for event in reversed(kept)]
+
+
 def holder(store: OpenStore) -> str:
     """The name of the worker that holds the token."""
     ask = "return redis.call('XPENDING', KEYS[1], 'fit', '-', '+', 9)[1][2]"
@@ -88,6 +94,7 @@ def test_a_killed_worker_is_replaced_within_its_lease(store: OpenStore, crew: Cr
     figure("T2", "kill -9 mid-fit to the takeover, lease 1 s", time.monotonic() - began, "s", at_most=LEASE_S + 0.5)
     counts = until(lambda: settled(store))
     assert (counts.received, counts.fitted, counts.reclaimed) == (1, 1, 1)
+    assert events(store) == [("gate", "attempt 2")], "the one that died said nothing"
     survivor = {"one": "two", "two": "one"}[victim]
     assert store.newest_document() == b'{"attempt":2,"by":"%s"}' % survivor.encode()
 
@@ -116,6 +123,7 @@ def test_a_frozen_worker_that_wakes_late_changes_nothing(store: OpenStore, crew:
     os.kill(victim, signal.SIGCONT)
     counts = until(lambda: store.counts() if store.counts().fenced else None)
     assert (counts.fitted, counts.reclaimed, counts.fenced) == (1, 1, 1)
+    assert events(store) == [("gate", "attempt 2")], "the one that woke late said nothing"
     assert store.run(store.api.surfaces.newest("BTC")) == newest
 
 
@@ -131,6 +139,7 @@ def test_a_poison_chain_takes_three_workers_and_no_more(store: OpenStore, crew: 
     until(store.newest_document)
     figure("T12", "the next good chain after a poison one", time.monotonic() - began, "s", at_most=0.5)
     assert store.counts().fitted == 1
+    assert [kind for kind, _ in events(store)] == ["dead_letter", "gate"]
 
 
 def test_a_worker_outlives_the_server_and_its_fit_is_published(
@@ -145,6 +154,7 @@ def test_a_worker_outlives_the_server_and_its_fit_is_published(
     until(lambda: _answers(store))
     counts = until(lambda: settled(store), timeout_s=10.0)
     assert (counts.received, counts.fitted) == (1, 1)
+    assert len(events(store)) == 1
     assert crew.exit_code("one", within_s=0.0) is None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from app.quant.models import DEFAULT_MODEL
+from app.service.event import EventKind, Notice
 from app.service.ports import Claim
 from app.service.recalibrate import CalibrationPolicy, Fitted, Unfit, recalibrate
 from app.store.codec import decode_chain
@@ -32,7 +33,8 @@ def fit(name: str, claim: Claim) -> Fitted | Unfit:
         return Unfit("no smile in it", "no_smile")
     if kind in LASTS_S:
         time.sleep(LASTS_S[kind])
-    return Fitted(b'{"attempt":%d,"by":"%s"}' % (claim.attempt, name.encode()), "ok")
+    said = Notice(EventKind.GATE, f"attempt {claim.attempt}")
+    return Fitted(b'{"attempt":%d,"by":"%s"}' % (claim.attempt, name.encode()), "ok", events=(said,))
 
 
 def work(url: str, name: str) -> None:
