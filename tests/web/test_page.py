@@ -191,6 +191,17 @@ def test_the_quotes_a_smile_was_fitted_to_are_drawn(window, service, http, surfa
     assert window.console_errors() == []
 
 
+def test_the_pressed_button_says_what_is_shown(window, service, surface):
+    pressed = "document.querySelector('[aria-label=Shown] [aria-pressed=true]').innerText === arguments[0]"
+    look(window, service)
+    window.wait(DRAWN, "smile-chart")
+    window.click("[data-value=all]")
+    window.wait(pressed, "All")
+    window.wait("document.querySelector('#smile-card h2').innerText === 'Smiles, every expiry'")
+    window.click(f"[data-expiry='{surface['slices'][4]['expiry']}']")
+    window.wait(pressed, "One expiry")
+
+
 def test_without_quotes_the_page_says_so(window, service, surface):
     window.emulate("Network.enable")
     window.emulate("Network.setBlockedURLs", urls=["*/quotes*"])

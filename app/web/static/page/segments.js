@@ -2,7 +2,8 @@
 
 import { element } from "./element.js";
 
-/** `options` maps values to their words; `current()` says which is pressed, `choose(value)` hears what a person picks. */
+/** `options` maps values to their words; `current()` says which is pressed, `choose(value)` hears what a person picks.
+ * `mark()` presses the right one after something else has chosen. */
 export function segments(label, options, current, choose) {
   const buttons = Object.entries(options).map(([value, text]) =>
     element(
@@ -21,5 +22,5 @@ export function segments(label, options, current, choose) {
   const mark = () =>
     buttons.forEach(button => button.setAttribute("aria-pressed", String(button.dataset.value === current())));
   mark();
-  return element("div", { class: "segments", role: "group", "aria-label": label }, buttons);
+  return { node: element("div", { class: "segments", role: "group", "aria-label": label }, buttons), mark };
 }

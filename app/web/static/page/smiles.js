@@ -24,9 +24,7 @@ let layout = "one";
 export function mount(root) {
   const chart = element("div", { class: "chart tall", id: "smile-chart", role: "img" });
   const note = element("p", { class: "note", id: "smile-note" });
-  const controls = element(
-    "div",
-    { class: "controls" },
+  const choices = [
     segments(
       "Shown",
       { one: "One expiry", all: "All" },
@@ -45,6 +43,11 @@ export function mount(root) {
         changed();
       },
     ),
+  ];
+  const controls = element(
+    "div",
+    { class: "controls" },
+    choices.map(({ node }) => node),
   );
   const smile = card("Smile", null, controls, chart, note);
   smile.id = "smile-card";
@@ -53,6 +56,7 @@ export function mount(root) {
   const point = mountPoint();
   root.append(element("div", { class: "split" }, smile, element("div", { class: "stack" }, expiries, point.node)));
   return () => {
+    choices.forEach(({ mark }) => mark());
     show(smile, chart, note, list);
     point.draw();
   };
