@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy.special import eval_legendre
 
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
@@ -50,7 +49,7 @@ class SabrCurve:
 
     def __post_init__(self) -> None:
         numbers = (self.alpha, self.beta, self.rho, self.nu, self.t, self.forward)
-        if not np.isfinite(numbers).all():
+        if not all(map(math.isfinite, numbers)):
             raise InvalidParameters(f"SABR parameters must be finite, got {self}")
         if min(self.alpha, self.nu, self.t, self.forward) <= 0.0:
             raise InvalidParameters(f"SABR needs alpha, nu, t and forward > 0; got {self}")
@@ -123,8 +122,8 @@ def chi_over_z(z: FloatArray, rho: float) -> Jet:
 
     chi' = 1 / sqrt(1 - 2 rho z + z^2) generates the Legendre polynomials, so chi / z = sum_n P_n(rho) z^n / (n + 1).
     """
-    orders = np.arange(SERIES_TERMS)
-    series = np.polynomial.Polynomial(eval_legendre(orders, rho) / (orders + 1.0))
+    legendre = np.polynomial.legendre.legval(rho, np.eye(SERIES_TERMS))
+    series = np.polynomial.Polynomial(legendre / np.arange(1.0, SERIES_TERMS + 1.0))
     near = np.abs(z) < SERIES_REACH
     inside, outside = np.where(near, z, 0.0), np.where(near, 1.0, z)
     root = np.sqrt(1.0 - 2.0 * rho * outside + outside * outside)

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import FloatArray
+from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.elementary import natural_log
 from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, WEIGHT, WIDTH, K, loss
@@ -32,6 +32,27 @@ SETTLED: Final = 1e-7
 """Relative fall of the objective after which it has converged."""
 PERFECT: Final = 1e-16
 """Objective in squared vol points that is rounding."""
+
+
+@kernel
+def fit_slices(
+    kind: int,
+    offsets: IntArray,
+    quotes: FloatArray,
+    t: FloatArray,
+    beta: float,
+    x: FloatArray,
+    steps: int,
+    found: FloatArray,
+) -> None:
+    """Fit every slice to its columns ``offsets[i]:offsets[i + 1]`` of ``quotes``, as :func:`fit_slice` does one.
+
+    ``x`` and ``found`` have a row a slice; ``found`` gets objective, iterations and 1 where it stopped falling.
+    """
+    for i in range(t.shape[0]):
+        own = quotes[:, offsets[i] : offsets[i + 1]].copy()
+        objective, count, settled = fit_slice(kind, own, t[i], beta, x[i], steps)
+        found[i, 0], found[i, 1], found[i, 2] = objective, count, 1.0 if settled else 0.0
 
 
 @kernel
