@@ -1,13 +1,16 @@
 """The strike that has a given delta at the vol its own smile gives it."""
 
+import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import log_ndtr, ndtri
 
 from app.quant.arrays import FloatArray
+from app.quant.compiled import kernel
+from app.quant.mills_ratio import mills_ratio
 
 MAX_DOUBLINGS: Final = 12
 """Doublings of the bracket, from one standard deviation: no listed strike is 4,096 of them away."""
@@ -19,6 +22,8 @@ PEAK_RANGE: Final = 32.0
 """Standard deviations about the forward within which a net call delta has its maximum."""
 PEAK_STEPS: Final = 50
 """Golden-section steps to the largest net delta: the bracket shrinks by 3e-11, beyond what a flat top resolves."""
+
+HALF_LOG_TWO_PI: Final = 0.9189385332046727
 
 Function = Callable[[FloatArray], FloatArray]
 
@@ -46,6 +51,8 @@ def strike_from_delta(
     asked = (magnitude > 0.0) & ((magnitude < 1.0) | (net & ~calls))
     size = np.where(asked, magnitude, 0.5)
     root = np.sqrt(times)
+    side = np.where(calls, 1.0, -1.0)
+    d1 = np.zeros(shape) if net else side * _quantile(size)
 
     def deviation(k: FloatArray) -> FloatArray:
         return vol_of_k(k) * root
@@ -54,13 +61,10 @@ def strike_from_delta(
         """Fall through zero at the strike asked for (a net call's: right of its maximum)."""
         s = deviation(k)
         if not net:
-            quantile: FloatArray = ndtri(size)
-            return 0.5 * s - k / s - np.where(calls, quantile, -quantile)
+            return np.asarray(0.5 * s - k / s - d1)
         d2 = -0.5 * s - k / s
-        gap: FloatArray = np.where(calls, log_ndtr(d2), -log_ndtr(-d2)) + np.where(calls, 1.0, -1.0) * (
-            k - np.log(size)
-        )
-        return gap
+        log_probability = log_normal_cdf((side * d2).ravel()).reshape(d2.shape)
+        return np.asarray(side * (log_probability + k - np.log(size)))
 
     origin = np.zeros(shape)
     step = deviation(origin)
@@ -70,6 +74,25 @@ def strike_from_delta(
     high = _outward(excess, origin, step, positive=False)
     found = asked & (excess(low) >= 0.0) & (excess(high) <= 0.0)
     return np.where(found, forwards * np.exp(_falling_root(excess, low, high)), np.nan)
+
+
+def _quantile(probability: FloatArray) -> FloatArray:
+    """Return the normal quantiles (Wichura 1988, to the last digits)."""
+    quantile = NormalDist().inv_cdf
+    return np.array([quantile(p) for p in probability.ravel().tolist()]).reshape(probability.shape)
+
+
+@kernel
+def log_normal_cdf(x: FloatArray) -> FloatArray:
+    """Return ln Phi(x) of a one-dimensional array, far into the left tail too: phi(x) M(-x), M the Mills ratio."""
+    logarithm = np.empty(x.shape[0])
+    for i in range(x.shape[0]):
+        log_density = -0.5 * x[i] * x[i] - HALF_LOG_TWO_PI
+        if x[i] <= 0.0:
+            logarithm[i] = log_density + math.log(mills_ratio(-x[i]))
+        else:
+            logarithm[i] = math.log1p(-math.exp(log_density) * mills_ratio(x[i]))
+    return logarithm
 
 
 def _outward(function: Function, origin: FloatArray, step: FloatArray, *, positive: bool) -> FloatArray:

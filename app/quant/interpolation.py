@@ -19,6 +19,7 @@ for c in [0, 1]. Wing slopes shrink by c. It rises with t because w_1 > 0.
 Beyond the last expiry: extrapolation.py.
 """
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum
 from itertools import pairwise
@@ -26,9 +27,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from app.quant.arrays import FloatArray, IntArray
+from app.quant.compiled import kernel
 from app.quant.errors import InvalidQuery
 from app.quant.extrapolation import variance_beyond
 from app.quant.log_price import mixed_deviations
@@ -144,7 +145,10 @@ _VARIANCE: Final = {
 """w(k, t) of points that share a position; ``later`` indexes the slice each lies on, before or, between, before."""
 
 
+@kernel
 def at_the_money_price(theta: FloatArray) -> FloatArray:
     """Return c(theta) = 2 Phi(sqrt(theta)/2) - 1, an at-the-money option's price over the forward."""
-    price: FloatArray = erf(np.sqrt(theta / 8.0))
+    price = np.empty(theta.shape[0])
+    for i in range(theta.shape[0]):
+        price[i] = math.erf(math.sqrt(theta[i] / 8.0))
     return price

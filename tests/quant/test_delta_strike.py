@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import log_ndtr
 
 from app.quant.black import black_greeks, strike_from_delta
+from app.quant.delta_strike import log_normal_cdf
 
 unhurried = settings(deadline=None)
 """The first call compiles."""
@@ -53,6 +55,11 @@ def test_strike_has_the_delta_asked_for(delta, t, is_call, net):
         return
     greeks = black_greeks(FORWARD, strike, skewed(np.log(strike / FORWARD)), t, is_call)
     assert (greeks.delta_net if net else greeks.delta) == pytest.approx(signed, rel=1e-11)
+
+
+def test_logarithm_of_the_normal_cdf_is_the_plain_one():
+    x = np.concatenate([np.linspace(-40.0, 9.0, 400), [-1.25, 0.0, 1.25]])
+    np.testing.assert_allclose(log_normal_cdf(x), log_ndtr(x), rtol=1e-12)
 
 
 def test_net_call_strike_is_the_one_right_of_the_maximum():
