@@ -84,8 +84,11 @@ def _parse_workers(text: str) -> int:
     return whole(1, 256).parse(text) if text else max(1, _usable_cores() - 1)
 
 
+_MODEL_NAME: Final = r"[a-z][a-z0-9_]*"
+
+
 def _parse_model(text: str) -> str | None:
-    if text and not re.fullmatch(r"[a-z][a-z0-9_]*", text):
+    if text and not re.fullmatch(_MODEL_NAME, text):
         raise ValueError(text)
     return text or None
 
@@ -94,6 +97,38 @@ def _parse_key(text: str) -> str | None:
     if text and not re.fullmatch(r"[\x21-\x7e]+", text):
         raise ValueError(text)
     return text or None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The models of one underlying, or of every one that has no assignment of its own (``underlying`` empty)."""
+
+    underlying: str
+    models: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.underlying}={'+'.join(self.models)}" if self.underlying else "+".join(self.models)
+
+
+def _parse_assignments(text: str) -> tuple[Assignment, ...]:
+    """Return one assignment an underlying; models without one belong to all others together."""
+    found: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        underlying, assigned, names = part.rpartition("=")
+        models = tuple(names.split("+"))
+        if bool(assigned) != bool(underlying) or not all(re.fullmatch(_MODEL_NAME, each) for each in models):
+            raise ValueError(text)
+        if underlying and underlying in found:
+            raise ValueError(text)
+        found[underlying] = (*found.get(underlying, ()), *models)
+    return tuple(Assignment(underlying, models) for underlying, models in found.items())
+
+
+def _parse_models(text: str) -> tuple[Assignment, ...]:
+    assignments = _parse_assignments(text)
+    if any(not each.underlying or len(each.models) > 1 for each in assignments):
+        raise ValueError(text)
+    return assignments
 
 
 def _parse_program(text: str) -> Path | None:
@@ -117,6 +152,11 @@ FSYNC: Final = one_of("always", "everysec")
 LOG_LEVEL: Final = one_of("debug", "info", "warning", "error")
 LOG_FORMAT: Final = one_of("auto", "json", "text")
 HOST: Final = matching(r"[\w.:-]+", "a host name or an IP address")
+MODELS: Final = Rule("empty, or models of underlyings, such as BTC=svi,ETH=essvi", _parse_models)
+CHALLENGERS: Final = Rule(
+    "empty, or models such as svi,essvi; those of one underlying as BTC=svi+essvi", _parse_assignments
+)
+PROMOTE: Final = one_of("off", "auto")
 MODEL: Final = Rule("empty, or a model's name: lower-case letters, digits and underscores", _parse_model)
 
 

@@ -19,6 +19,7 @@ from app.kernel_cache import folder_of_this_code
 from app.quant.gate_rules import ORDERED, GateRules
 from app.service.triggers import EVERY, WORDS, Triggers, parse_triggers
 from app.setting_rules import (
+    CHALLENGERS,
     FOLDER,
     FSYNC,
     HOST,
@@ -26,11 +27,14 @@ from app.setting_rules import (
     LOG_FORMAT,
     LOG_LEVEL,
     MODEL,
+    MODELS,
     NETWORKS,
     PROGRAM,
+    PROMOTE,
     REDIS_URL,
     SWITCH,
     WORKERS,
+    Assignment,
     Rule,
     number,
     whole,
@@ -121,6 +125,16 @@ class Settings:
     workers: Annotated[int, Setting("SMILEKEEPER_WORKERS", "", WORKERS, "calibrating processes")]
     model: Annotated[
         str | None, Setting("SMILEKEEPER_MODEL", "", MODEL, "surface model to fit; empty: the default one")
+    ]
+    models: Annotated[
+        tuple[Assignment, ...], Setting("SMILEKEEPER_MODELS", "", MODELS, "models of underlyings that have their own")
+    ]
+    challengers: Annotated[
+        tuple[Assignment, ...],
+        Setting("SMILEKEEPER_CHALLENGERS", "", CHALLENGERS, "models that are scored beside the published one"),
+    ]
+    promote: Annotated[
+        str, Setting("SMILEKEEPER_PROMOTE", "off", PROMOTE, "auto: a challenger that proves better takes over")
     ]
     data_dir: Annotated[
         Path, Setting("SMILEKEEPER_DATA_DIR", "data", FOLDER, "where the embedded server keeps its files")

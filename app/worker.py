@@ -1,4 +1,5 @@
-"""A worker process: takes a chain under a lease, fits it in the main thread, answers, and takes the next one.
+"""A worker process: takes a chain under a lease, fits it in the main thread, answers, and takes the next one. Once a
+surface is out, and before the next chain, it may do what can wait (``afterwards``): the lease is given back by then.
 
 Two threads stand beside it. The heartbeat renews the lease and says that the worker is alive. The watchdog ends the
 process when a fit takes too long, so that the lease hands the chain on and the attempt counts, or when a stop is asked
@@ -47,11 +48,12 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """A chain on the bench; ``began`` by the monotonic clock."""
+    """A chain on the bench; ``began`` by the monotonic clock. ``leased`` until it was answered for."""
 
     claim: Claim
     began: float
     began_ms: int
+    leased: bool = True
 
 
 def stop_on_signals() -> threading.Event:
@@ -81,12 +83,14 @@ def run_worker(
     fit_limit_s: float,
     stop: threading.Event,
     answer_for_s: float = ANSWER_FOR_S,
+    afterwards: Callable[[Claim], None] | None = None,
 ) -> None:
     """Work until ``stop`` is set, then return within a few seconds or end the process with exit code 0.
 
     ``warm_up`` compiles what a fit needs; no chain is taken before it is done. A store that is away is waited for.
+    ``afterwards`` is called with every chain whose surface was published, and has ``fit_limit_s`` of its own.
     """
-    worker = _Worker(queue, recalibrate, name, lease_s, fit_limit_s, stop, answer_for_s)
+    worker = _Worker(queue, recalibrate, name, lease_s, fit_limit_s, stop, answer_for_s, afterwards)
     worker.run(warm_up)
 
 
@@ -100,6 +104,7 @@ class _Worker:
         fit_limit_s: float,
         stop: threading.Event,
         answer_for_s: float,
+        afterwards: Callable[[Claim], None] | None,
     ) -> None:
         self._queue = queue
         self._recalibrate = recalibrate
@@ -108,6 +113,7 @@ class _Worker:
         self._fit_limit_s = fit_limit_s
         self._stop = stop
         self._answer_for_s = answer_for_s
+        self._afterwards = afterwards
         self._over = threading.Event()
         self._beat_now = threading.Event()
         self._warm = False
@@ -168,8 +174,25 @@ class _Worker:
             log.warning("fit_failed", extra={**said, "outcome": answer.outcome, "reason": answer.reason})
         elif outcome is CommitOutcome.PUBLISHED:
             log.debug("surface_published", extra={**said, "outcome": answer.outcome})
+            self._follow_up(claim)
         else:
             log.warning("surface_not_published", extra={**said, "outcome": outcome.value})
+
+    def _follow_up(self, claim: Claim) -> None:
+        """Do what could wait for the surface; whatever becomes of it, the surface is out."""
+        if self._afterwards is None or self._stop.is_set():
+            return
+        self._on_bench = _Fit(claim, time.monotonic(), time.time_ns() // 1_000_000, leased=False)
+        self._computing = True
+        try:
+            self._afterwards(claim)
+        except StoreUnavailable as away:
+            log.warning("follow_up_lost", extra={"underlying": claim.underlying, "reason": str(away)})
+        except Exception:  # nor may a defect in it take the worker away
+            log.exception("follow_up_raised", extra={"underlying": claim.underlying, "as_of_ms": claim.as_of_ms})
+        finally:
+            self._computing = False
+            self._on_bench = None
 
     def _attempt(self, claim: Claim) -> Fitted | Unfit:
         try:
@@ -210,7 +233,7 @@ class _Worker:
         while not self._over.is_set():
             fit = self._on_bench
             try:
-                if fit:  # first: who is alive is kept elsewhere, which may be away
+                if fit and fit.leased:  # first: who is alive is kept elsewhere, which may be away
                     self._queue.extend(fit.claim)
                 self._queue.announce(
                     self._name,
@@ -251,7 +274,7 @@ class _Worker:
 
     def _leave(self, unfinished: _Fit | None = None) -> None:
         try:
-            if unfinished:
+            if unfinished and unfinished.leased:
                 self._queue.hand_back(unfinished.claim)
             self._queue.leave(self._name)
         except StoreUnavailable as away:

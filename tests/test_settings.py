@@ -65,6 +65,13 @@ def test_values_come_from_the_environment():
         ("SMILEKEEPER_APPENDFSYNC", "no"),
         ("DEMO", "maybe"),
         ("SMILEKEEPER_MODEL", "../svi"),
+        ("SMILEKEEPER_MODELS", "svi"),
+        ("SMILEKEEPER_MODELS", "BTC=svi+essvi"),
+        ("SMILEKEEPER_MODELS", "BTC=svi,BTC=essvi"),
+        ("SMILEKEEPER_CHALLENGERS", "=svi"),
+        ("SMILEKEEPER_CHALLENGERS", "BTC="),
+        ("SMILEKEEPER_CHALLENGERS", "svi;essvi"),
+        ("SMILEKEEPER_PROMOTE", "always"),
         ("SMILEKEEPER_REDIS_BIN", "/nonexistent/valkey-server"),
         ("REDIS_URL", "http://localhost"),
         ("REDIS_URL", "redis://"),
@@ -76,6 +83,20 @@ def test_a_value_that_breaks_its_rule_is_refused_with_name_value_and_rule(variab
     assert problem.startswith(f"{variable}=")
     assert problem.endswith(f"must be {rule}")
     assert value in problem or variable == "REDIS_URL"
+
+
+def test_models_are_assigned_to_underlyings():
+    settings = load(
+        {"SMILEKEEPER_MODELS": "BTC=svi_spline, ETH=essvi", "SMILEKEEPER_CHALLENGERS": "svi,essvi,BTC=svi+sabr"}
+    )
+    assert [(each.underlying, each.models) for each in settings.models] == [
+        ("BTC", ("svi_spline",)),
+        ("ETH", ("essvi",)),
+    ]
+    found = {each.underlying: each.models for each in settings.challengers}
+    assert found == {"": ("svi", "essvi"), "BTC": ("svi", "sabr")}
+    assert [str(each) for each in settings.challengers] == ["svi+essvi", "BTC=svi+sabr"]
+    assert load({}).models == load({}).challengers == ()
 
 
 def test_every_problem_is_named_at_once():

@@ -17,6 +17,7 @@ from app.api.events import EventPage, events_router
 from app.api.hub import Hub
 from app.api.kept_chains import kept_chains_router
 from app.api.live_surface import Freshness
+from app.api.model_scores import PromotionRequest, model_scores_router
 from app.api.observed import Observed
 from app.api.openapi import DESCRIPTION, openapi_document
 from app.api.operations import Live, Ready, operations_router
@@ -28,7 +29,9 @@ from app.api.stream import stream_router
 from app.api.surfaces import SurfaceHistory, SurfaceList, surfaces_router
 from app.metrics import ServiceMetrics
 from app.service.document import SurfaceMessage
+from app.service.promotion import Promotion
 from app.service.quotes_document import SurfaceQuotes
+from app.service.score_document import ModelScores
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ STRUCTS: Final = (
     EvaluateRequest,
     EventPage,
     Live,
+    ModelScores,
+    Promotion,
+    PromotionRequest,
     Ready,
     SurfaceHistory,
     SurfaceList,
@@ -87,6 +93,7 @@ def create_app(services: ApiServices) -> FastAPI:
         kept_chains_router(context),
         quotes_router(context),
         events_router(context),
+        model_scores_router(context),
         stream_router(context),
         page_router(),
         operations_router(context, app),

@@ -12,7 +12,7 @@ from app.api.asyncapi import asyncapi_document
 from app.api.chains import ChainAccepted
 from app.api.context import ApiContext, encode_json, json_response
 from app.api.documentation import swagger_file
-from app.api.fleet_status import fleet_status
+from app.api.fleet_status import fleet_status, model_reports
 from app.api.openapi import LIVEZ, METRICS, READYZ
 from app.api.problem import NoSuchResource, NotAllowed, NotReady
 from app.metrics.process import CONTENT_TYPE
@@ -59,7 +59,7 @@ def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
         if caller.underlyings is not None:
             raise NotAllowed("metrics are about every underlying, and this key is for some only")
         surfaces = [(surface.published, surface.document) for surface in context.hub.surfaces()]
-        body = context.metrics.exposition(await fleet_status(context), surfaces)
+        body = context.metrics.exposition(await fleet_status(context), surfaces, await model_reports(context))
         return Response(body, media_type=CONTENT_TYPE)
 
     @router.get("/asyncapi.json", include_in_schema=False)

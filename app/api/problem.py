@@ -16,6 +16,7 @@ from starlette.responses import Response
 from app.api.request_id import HEADER, SCOPE_KEY
 from app.quant.errors import InvalidChain, InvalidQuery
 from app.service.ports import CorruptPayload, QueueBehind, StoreUnavailable
+from app.service.promotion import NotPromotable, UnknownUnderlying
 from app.service.submit import ClockSkew
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -94,6 +95,8 @@ ROWS: Final[Mapping[type[Exception], Row]] = {
     InvalidChain: Row(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-chain", "Invalid chain"),
     InvalidQuery: Row(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-query", "Invalid query"),
     InvalidRequest: Row(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "Invalid request"),
+    NotPromotable: Row(HTTPStatus.UNPROCESSABLE_ENTITY, "not-promotable", "Model may not take over"),
+    UnknownUnderlying: Row(HTTPStatus.NOT_FOUND, "unknown-underlying", "Unknown underlying"),
     NoSuchResource: Row(HTTPStatus.NOT_FOUND, "not-found", "Not found"),
     BodyTooLarge: Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "Body too large"),
     UnsupportedBody: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-body", "Unsupported body"),

@@ -8,6 +8,8 @@ from app.quant.chain import OptionChain
 from app.service.admission import AnswerMemory
 from app.service.event import EventFeed, EventLog
 from app.service.ports import ChainArchive, ChainIntake, Fleet, SurfaceReader, UpdateFeed
+from app.service.promotion import Promotions
+from app.service.score_board import ScoreReader
 from app.venues import BODY_FORMATS
 from app.venues.venue import Venue
 
@@ -62,6 +64,8 @@ class ApiServices:
     archive: ChainArchive | None = None
     decode_chain: Callable[[bytes], OptionChain] | None = None
     answers: AnswerMemory | None = None
+    scores: ScoreReader | None = None
+    promotions: Promotions | None = None
     gate: Gate = field(default_factory=Gate)
     close: Callable[[], Awaitable[None]] = _nothing_to_close
     version: str = "0.1.0"

@@ -17,6 +17,7 @@ from app.client.stream_state import StreamState, refuse_if_not_let_in
 from app.service.document import SurfaceMessage
 from app.service.event import EventMessage
 from app.service.quotes_document import SurfaceQuotes
+from app.service.score_document import ModelScores
 
 T = TypeVar("T")
 
@@ -101,6 +102,10 @@ class AsyncClient:
     async def quotes(self, underlying: str, *, at: str | None = None, version: str | None = None) -> SurfaceQuotes:
         """Return what the newest surface, or the one ``at`` a time or of a version, was fitted to, as vols."""
         return await self._do(calls.get_quotes(underlying, at, version))
+
+    async def scores(self, underlying: str) -> ModelScores:
+        """Return the out-of-sample scores of champion and challengers."""
+        return await self._do(calls.get_scores(underlying))
 
     async def evaluate(
         self,

@@ -16,6 +16,7 @@ from app.client.stream_state import StreamState, refuse_if_not_let_in
 from app.service.document import SurfaceMessage
 from app.service.event import EventMessage
 from app.service.quotes_document import SurfaceQuotes
+from app.service.score_document import ModelScores
 
 T = TypeVar("T")
 
@@ -96,6 +97,10 @@ class Client:
     def quotes(self, underlying: str, *, at: str | None = None, version: str | None = None) -> SurfaceQuotes:
         """Return what the newest surface, or the one ``at`` a time or of a version, was fitted to, as vols."""
         return self._do(calls.get_quotes(underlying, at, version))
+
+    def scores(self, underlying: str) -> ModelScores:
+        """Return the out-of-sample scores of champion and challengers."""
+        return self._do(calls.get_scores(underlying))
 
     def evaluate(
         self,

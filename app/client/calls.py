@@ -25,6 +25,7 @@ from app.client.answers import (
 )
 from app.service.document import SurfaceMessage
 from app.service.quotes_document import SurfaceQuotes
+from app.service.score_document import ModelScores, decode_report
 
 T = TypeVar("T")
 
@@ -93,6 +94,11 @@ def get_quotes(underlying: str, at: str | None, version: str | None) -> Call[Sur
     asked = {"at": at, "version": version}
     params = {name: value for name, value in asked.items() if value is not None}
     return Call("GET", f"/v1/surfaces/{_part(underlying)}/quotes", read_quotes, params)
+
+
+def get_scores(underlying: str) -> Call[ModelScores]:
+    """Return the call that reads the scores of champion and challengers."""
+    return Call("GET", f"/v1/models/{_part(underlying)}/scores", decode_report)
 
 
 def evaluate(underlying: str, **query: Any) -> Call[Evaluation]:

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "calibrate": "fit one recorded chain and print the fit, with no service",
     "replay": "post recorded chains to a running service at their own pace or faster",
     "dead-letters": "list, show or retry the chains that ended their worker each time",
+    "promote": "let a model take over an underlying from its next chain on",
     "settings": "print every setting in force and where it came from",
     "warm": "compile the numeric kernels once, with progress",
 }

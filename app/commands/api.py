@@ -88,6 +88,8 @@ def _services(settings: Settings) -> ApiServices:
         archive=store.chains,
         decode_chain=decode_chain,
         answers=store.answers,
+        scores=store.scores,
+        promotions=store.promotions,
         gate=Gate(
             settings.trusted_networks,
             KnownKeys(store.key_ring),

@@ -6,13 +6,14 @@ import logging
 import socket
 
 from app import logs
-from app.commands.calibration_policy import calibration_policy
+from app.commands.calibration_policy import calibration_policy, challenge_policy
 from app.quant.compiled import uncached_kernels
 from app.quant.warm_up import warm_up
+from app.service.challenge import challenge
 from app.service.recalibrate import recalibrate
 from app.settings import load, required_redis_url
 from app.store.codec import decode_chain
-from app.store.connect import connect_worker
+from app.store.connect import connect_promotions, connect_scores, connect_worker
 from app.store.work_queue import Retention
 from app.worker import ANSWER_FOR_S, ANSWER_SHARD_FOR_S, run_worker, stop_on_signals
 
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
     settings = load()
     logs.configure(settings.log_level_number, settings.log_format, arguments.name)
-    policy = calibration_policy(settings)
+    policy, rules = calibration_policy(settings), challenge_policy(settings)
     redis_url = required_redis_url(settings)
     stop = stop_on_signals()
     if uncached_kernels():
@@ -40,6 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
         shards=settings.shards,
         retention=Retention(settings.history_limit, settings.chains_limit, settings.history_age_h * 3_600.0),
     )
+    afterwards = functools.partial(
+        challenge,
+        keeper=connect_scores(redis_url, shards=settings.shards),
+        desk=connect_promotions(redis_url, shards=settings.shards),
+        decode_chain=decode_chain,
+        policy=policy,
+        rules=rules,
+    )
     run_worker(
         queue,
         recalibrate=functools.partial(recalibrate, decode_chain=decode_chain, policy=policy),
@@ -49,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         fit_limit_s=settings.fit_limit_s,
         stop=stop,
         answer_for_s=ANSWER_FOR_S if settings.shards == 1 else ANSWER_SHARD_FOR_S,
+        afterwards=afterwards if settings.challengers else None,
     )
     queue.close()
     return 0

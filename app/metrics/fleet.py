@@ -7,6 +7,7 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 
 from app.metrics.families import Series, counter, gauge
 from app.metrics.labels import UnderlyingLabels
+from app.service.event import EventKind
 from app.service.ports import FleetStatus, SubmitOutcome, UnderlyingCounts
 
 SNAPSHOTS: Final = counter("volsurf_snapshots", "Chains submitted, by what became of them.", "underlying", "outcome")
@@ -17,6 +18,7 @@ RECLAIMED: Final = counter("volsurf_reclaimed", "Chains taken over from a worker
 FENCED: Final = counter("volsurf_fenced", "Results refused because the lease had been lost.", "underlying")
 DEAD_LETTERS: Final = counter("volsurf_dead_letter", "Chains given up after too many attempts.", "underlying")
 CALIBRATIONS: Final = counter("volsurf_calibrations", "Fits, by outcome.", "underlying", "model", "outcome")
+PROMOTIONS: Final = counter("volsurf_promotions", "Models that took over from the one before.", "underlying")
 EVENTS: Final = counter("volsurf_events", "What people want to know, by kind.", "underlying", "kind")
 INVALID: Final = counter("volsurf_invalid_bodies", "Bodies refused before they became a chain.", "venue")
 QUARANTINED: Final = counter("volsurf_quarantined_payloads", "Damaged stored payloads set aside.", "kind")
@@ -38,6 +40,7 @@ DECLARED: Final = (
     FENCED,
     DEAD_LETTERS,
     CALIBRATIONS,
+    PROMOTIONS,
     EVENTS,
     INVALID,
     QUARANTINED,
@@ -104,6 +107,7 @@ def _add_counts(series: Series, counts: UnderlyingCounts, underlying: str, model
     series.add(DEAD_LETTERS, counts.dead_lettered, underlying)
     series.add(PENDING, counts.pending, underlying)
     series.add_all(CALIBRATIONS, counts.calibrations, underlying, model)
+    series.add(PROMOTIONS, counts.events.get(EventKind.PROMOTION, 0), underlying)
     series.add_all(EVENTS, counts.events, underlying)
 
 

@@ -15,9 +15,11 @@ from prometheus_client.registry import Collector
 
 from app.metrics.fleet import fleet_metrics
 from app.metrics.labels import UnderlyingLabels
+from app.metrics.models import model_metrics
 from app.metrics.surfaces import surface_metrics
 from app.service.document import SurfaceDocument
 from app.service.ports import CorruptPayload, FleetStatus, PublishedSurface, QueueBehind, StoreUnavailable
+from app.service.score_document import ModelScores
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -142,10 +144,13 @@ class ServiceMetrics:
             self._lag.set(max(0.0, *lags))
 
     def exposition(
-        self, status: FleetStatus | None, surfaces: Sequence[tuple[PublishedSurface, SurfaceDocument]]
+        self,
+        status: FleetStatus | None,
+        surfaces: Sequence[tuple[PublishedSurface, SurfaceDocument]],
+        reports: Sequence[ModelScores] = (),
     ) -> bytes:
         """Return everything in Prometheus' text format; ``status`` is None when the store did not answer."""
-        return generate_latest(self._registry) + generate_latest(_Fleet(status, surfaces, self._labels))
+        return generate_latest(self._registry) + generate_latest(_Fleet(status, surfaces, reports, self._labels))
 
 
 class _Fleet(Collector):
@@ -155,10 +160,12 @@ class _Fleet(Collector):
         self,
         status: FleetStatus | None,
         surfaces: Sequence[tuple[PublishedSurface, SurfaceDocument]],
+        reports: Sequence[ModelScores],
         labels: UnderlyingLabels,
     ) -> None:
         self._status = status
         self._surfaces = surfaces
+        self._reports = reports
         self._labels = labels
 
     def collect(self) -> Iterator[Metric]:
@@ -168,3 +175,4 @@ class _Fleet(Collector):
         models = {published.underlying: document.model for published, document in self._surfaces}
         yield from fleet_metrics(self._status, models, self._labels)
         yield from surface_metrics(self._surfaces, self._labels)
+        yield from model_metrics(self._reports, self._labels)

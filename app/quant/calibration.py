@@ -23,6 +23,9 @@ from app.quant.uncertainty import Factors, slice_uncertainties, unadjusted
 FALLBACK_MODELS: Final = ("svi", "essvi")
 """Tried in this order when a fit cannot be certified: fewer parameters, then arbitrage-free by construction."""
 
+FELL_BACK: Final = "fell back to"
+"""Begins the reason of a surface that another model than the one asked for was fitted with."""
+
 
 class SurfaceStatus(StrEnum):
     """Whether a fit may be published."""
@@ -176,7 +179,7 @@ def _judge(
     if not certificate.arbitrage_free:
         return SurfaceStatus.REJECTED, "no candidate was proven free of arbitrage: " + "; ".join(refusals)
     if refusals:
-        return SurfaceStatus.DEGRADED, f"fell back to {used.name}: " + "; ".join(refusals)
+        return SurfaceStatus.DEGRADED, f"{FELL_BACK} {used.name}: " + "; ".join(refusals)
     if solution.status is FitStatus.FALLBACK:
         return SurfaceStatus.DEGRADED, solution.status.value
     return SurfaceStatus.OK, None

@@ -57,9 +57,13 @@ class Contest:
             return Verdict.NO_DIFFERENCE
         return Verdict.BETTER if test.statistic < 0.0 else Verdict.WORSE
 
+    def gain(self) -> float:
+        """Return by how many nats a quote the challenger was better, on average; 0 before the first chain."""
+        return -float(np.mean(self.differentials)) if self.differentials else 0.0
+
     def leads(self) -> bool:
         """Return True where the challenger is better beyond doubt and by enough."""
-        if len(self.differentials) < LEAST_SCORES or float(np.mean(self.differentials)) > -LEAST_GAIN:
+        if len(self.differentials) < LEAST_SCORES or self.gain() < LEAST_GAIN:
             return False
         test = self.test()
         return test is not None and test.p_value < PROMOTING

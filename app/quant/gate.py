@@ -35,7 +35,9 @@ class GateState:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was published before says about a fit; ``flagged`` quotes were confirmed by nobody, ``shifted`` the regime.
+    """What was published before says about a fit; ``flagged`` quotes were confirmed by nobody.
+
+    ``shifted`` the regime, or another model took over: moves of the vols are not the market's within a regime.
 
     ``repeated`` is the share of the chain's quotes in expiries that repeat an earlier chain (repeats.py).
     """

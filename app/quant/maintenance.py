@@ -68,6 +68,11 @@ class _Sighting:
     regime: RegimeReading
     evidence: Evidence | None
     decision: Recalibrate | Carry
+    takes_over: bool
+
+    @property
+    def anew(self) -> bool:
+        return self.shifted or self.takes_over
 
     @property
     def shifted(self) -> bool:
@@ -87,6 +92,7 @@ def maintain_surface(
     previous_nodes: FloatArray | None = None,
     rules: GateRules = DEFAULT_RULES,
     trigger: TriggerPolicy = EVERY_CHAIN,
+    takes_over: bool = False,
 ) -> MaintainedFit:
     """Make ``chain`` the successor of ``previous``, whose state is ``state`` and, if known, whose ``node_vols`` are
     ``previous_nodes``.
@@ -96,11 +102,14 @@ def maintain_surface(
     moved to the chain instead, unless the gate finds anything about that. A rejected fit teaches nothing: the state
     that follows is ``state`` with one more rejection.
 
+    ``takes_over`` says that ``previous`` was of another model: the fit is then cold and without a prior as well, and
+    the step between the two is no jump of the market's that its mids would have to confirm.
+
     Raises UnknownModel and NoSmile, as calibrate_surface.
     """
     before = state or MaintenanceState()
     options = options or FitOptions()
-    seen = _sighting(chain, model, previous, before, trigger)
+    seen = _sighting(chain, model, previous, before, trigger, takes_over)
     fit: SurfaceFit | None = None
     decision, fitted = seen.decision, before.fitted
     if isinstance(decision, Carry) and previous and fitted:
@@ -124,9 +133,9 @@ def maintain_surface(
             seen.read,
             model=model,
             previous=previous,
-            options=replace(options, prior_strength=0.0) if seen.shifted else options,
+            options=replace(options, prior_strength=0.0) if seen.anew else options,
             factors=seen.factors,
-            cold=seen.shifted,
+            cold=seen.anew,
             previous_nodes=previous_nodes,
         )
         fit, fitted = judged(fit, seen.read, before.gate, seen.evidence, rules), fitted_at(fit.surface)
@@ -136,16 +145,21 @@ def maintain_surface(
 
 
 def _sighting(
-    chain: OptionChain, model: str, previous: VolSurface | None, before: MaintenanceState, trigger: TriggerPolicy
+    chain: OptionChain,
+    model: str,
+    previous: VolSurface | None,
+    before: MaintenanceState,
+    trigger: TriggerPolicy,
+    takes_over: bool,
 ) -> _Sighting:
     read, digests = read_chain(chain, model), digests_of(chain)
     calm = RegimeReading(Regime.CALM, None, before.regime)
     if previous is None:
-        return _Sighting(read, digests, before.conformal, calm, None, Recalibrate("it is the first"))
+        return _Sighting(read, digests, before.conformal, calm, None, Recalibrate("it is the first"), takes_over)
     innovations = innovations_of(read.smiles, previous)
     reading = read_regime(before.regime, innovations, read.smiles, previous, chain.as_of_ms)
     repeated = repeated_share(chain, digests, before.memory)
-    evidence = _evidence(previous, innovations, reading, chain.as_of_ms, repeated)
+    evidence = _evidence(previous, innovations, reading, chain.as_of_ms, repeated, takes_over)
     kept = confirmed_smiles(read.smiles, innovations, evidence.flagged, MODELS[model].min_quotes)
     decision = decide(
         trigger,
@@ -158,16 +172,23 @@ def _sighting(
         trouble=_trouble(before, reading),
     )
     read = ReadChain(kept, read.excluded, read.rate_curve)
-    return _Sighting(read, digests, followed_by(before.conformal, innovations), reading, evidence, decision)
+    conformal = followed_by(before.conformal, innovations)
+    return _Sighting(read, digests, conformal, reading, evidence, decision, takes_over)
 
 
 def _evidence(
-    previous: VolSurface, innovations: Innovations, reading: RegimeReading, as_of_ms: int, repeated: float
+    previous: VolSurface,
+    innovations: Innovations,
+    reading: RegimeReading,
+    as_of_ms: int,
+    repeated: float,
+    takes_over: bool,
 ) -> Evidence:
     """Return what the gate judges by. In a shift of regime bars mean little, so no quote is left out by them."""
     shifted = reading.regime is Regime.SHIFT
     flagged = unconfirmed(innovations, widening_since(previous, as_of_ms))
-    return Evidence(previous, innovations, np.zeros_like(flagged) if shifted else flagged, shifted, repeated)
+    kept_out = np.zeros_like(flagged) if shifted else flagged
+    return Evidence(previous, innovations, kept_out, shifted or takes_over, repeated)
 
 
 def _trouble(before: MaintenanceState, reading: RegimeReading) -> str | None:
@@ -187,7 +208,7 @@ def _state_after(
 ) -> MaintenanceState:
     if fit.status is SurfaceStatus.REJECTED:
         return replace(before, gate=replace(before.gate, rejected=before.gate.rejected + 1))
-    watch = calmed if seen.shifted else monitored
+    watch = calmed if seen.anew else monitored
     return MaintenanceState(
         conformal=seen.conformal,
         monitors=watch(before.monitors, fit.surface, fit.nodes),

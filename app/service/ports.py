@@ -81,6 +81,8 @@ class Claim:
     """When it was handed out, by the store's clock."""
     state: bytes = b""
     """The newest state: the one of ``previous``, or of a chain that failed since and left one."""
+    model: str = ""
+    """The model promoted for the underlying, which overrides the setting; empty for none."""
 
 
 class CommitOutcome(StrEnum):

@@ -2,16 +2,17 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from app.quant.arrays import FloatArray
-from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus
+from app.quant.calibration import FELL_BACK, NoSmile, SurfaceFit, SurfaceStatus
 from app.quant.chain import OptionChain
 from app.quant.errors import QuantError
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.maintenance import maintain_surface
+from app.quant.models import MODELS
 from app.quant.models.base import FitOptions, FitStatus
 from app.quant.surface import VolSurface
 from app.service.audit import chain_sha256, settings_sha256
@@ -79,6 +80,15 @@ def unfit(claim: Claim, reason: str, outcome: str, state: bytes = b"") -> Unfit:
     return Unfit(reason, outcome, state, unfit_events(reason, outcome, iso_utc(claim.as_of_ms)))
 
 
+def model_of(claim: Claim, policy: CalibrationPolicy) -> str:
+    """Return the model a claimed chain is fitted with: the promoted one, unless this program does not have it."""
+    if claim.model in MODELS:
+        return claim.model
+    if claim.model:
+        log.warning("promoted_model_unknown", extra={"underlying": claim.underlying, "model": claim.model})
+    return policy.model_for(claim.underlying)
+
+
 def recalibrate(
     claim: Claim, *, decode_chain: Callable[[bytes], OptionChain], policy: CalibrationPolicy
 ) -> Fitted | Unfit:
@@ -89,16 +99,19 @@ def recalibrate(
         return unfit(claim, f"stored chain cannot be read: {corrupt}", "corrupt")
     standing = _previous(claim)
     before = decode_state(claim.state)
+    model = model_of(claim, policy)
+    policy = replace(policy, model=model, model_by_underlying=())
     try:
         maintained = maintain_surface(
             chain,
-            model=policy.model_for(chain.underlying),
+            model=model,
             previous=standing.surface if standing else None,
             previous_nodes=standing.nodes if standing else None,
             state=before,
             options=policy.options,
             rules=policy.rules,
             trigger=policy.triggers.of(chain.underlying),
+            takes_over=standing is not None and _is_of_another(standing.document, model),
         )
     except NoSmile as nothing:
         return unfit(claim, str(nothing), "no_smile")
@@ -123,6 +136,11 @@ class _Standing:
     document: SurfaceDocument
     surface: VolSurface
     nodes: FloatArray
+
+
+def _is_of_another(document: SurfaceDocument, model: str) -> bool:
+    """Return True where another model was asked for when ``document`` was fitted."""
+    return document.model != model and not (document.reason or "").startswith(FELL_BACK)
 
 
 def _previous(claim: Claim) -> _Standing | None:

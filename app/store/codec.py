@@ -23,6 +23,8 @@ DOCUMENT_MAGIC: Final = b"SKsd"
 DOCUMENT_VERSION: Final = 1
 STATE_MAGIC: Final = b"SKst"
 STATE_VERSION: Final = 1
+SCORES_MAGIC: Final = b"SKsc"
+SCORES_VERSION: Final = 1
 
 _LEVEL: Final = 1
 """zstandard's fastest usual level: 24 kB for 64 kB of quote columns, in a fraction of a millisecond."""
@@ -125,6 +127,16 @@ def seal_state(state: bytes) -> bytes:
 def open_state(data: bytes) -> bytes:
     """Return the state that was sealed. Raises CorruptPayload."""
     return _opened(STATE_MAGIC, STATE_VERSION, data)
+
+
+def seal_scores(scores: bytes) -> bytes:
+    """Return a board or a report of scores in its envelope."""
+    return _enveloped(SCORES_MAGIC, SCORES_VERSION, scores)
+
+
+def open_scores(data: bytes) -> bytes:
+    """Return the board or report that was sealed. Raises CorruptPayload."""
+    return _opened(SCORES_MAGIC, SCORES_VERSION, data)
 
 
 def check_chain(data: bytes) -> None:

@@ -16,6 +16,8 @@ from app.store.fleet import RedisFleet
 from app.store.intake import RedisChainIntake
 from app.store.keys import DEFAULT_PREFIX, Keys
 from app.store.links import ANSWER_WITHIN_S, BLOCK_MARGIN_S, BLOCK_S, Link
+from app.store.promotions import RedisPromotionDesk, RedisPromotions
+from app.store.scores import RedisScoreKeeper, RedisScoreReader
 from app.store.surfaces import RedisSurfaceReader
 from app.store.updates import RedisUpdateFeed
 from app.store.work_queue import RedisWorkQueue, Retention
@@ -43,6 +45,8 @@ class AsyncStore:
     chains: RedisChainArchive
     events: RedisEventLog
     event_feed: RedisEventFeed
+    scores: RedisScoreReader
+    promotions: RedisPromotions
     _links: tuple[Link, ...]
 
     async def ping(self) -> None:
@@ -82,6 +86,8 @@ def connect_async(
         chains=RedisChainArchive(link, keys),
         events=RedisEventLog(link, keys),
         event_feed=RedisEventFeed(waiting_for_events, keys),
+        scores=RedisScoreReader(link, keys),
+        promotions=RedisPromotions(link, keys),
         _links=(link, waiting, waiting_for_events),
     )
 
@@ -114,3 +120,13 @@ def connect_dead_letters(url: str, *, shards: int = 1, prefix: str = DEFAULT_PRE
 def connect_access_keys(url: str, *, shards: int = 1, prefix: str = DEFAULT_PREFIX) -> KeyCabinet:
     """Return the callers' keys, for an operator's command."""
     return KeyCabinet(BlockingLink(url, connections=1, budget_s=WORKER_ANSWER_WITHIN_S), Keys(prefix, shards))
+
+
+def connect_scores(url: str, *, shards: int = 1, prefix: str = DEFAULT_PREFIX) -> RedisScoreKeeper:
+    """Return where a worker keeps the scores of its challengers."""
+    return RedisScoreKeeper(BlockingLink(url, connections=1, budget_s=WORKER_ANSWER_WITHIN_S), Keys(prefix, shards))
+
+
+def connect_promotions(url: str, *, shards: int = 1, prefix: str = DEFAULT_PREFIX) -> RedisPromotionDesk:
+    """Return where a worker or an operator's command promotes models."""
+    return RedisPromotionDesk(BlockingLink(url, connections=1, budget_s=WORKER_ANSWER_WITHIN_S), Keys(prefix, shards))

@@ -13,6 +13,7 @@ state:U            hash    the state machine of U and its counters
 chain:U            string  the newest chain of U while it waits or is fitted (codec.encode_chain)
 history:U          stream  the surfaces of U, entry ``<version>-0``; the last one is the newest; capped
 chains:U           stream  the chain each surface was fitted to and the state it was fitted from, entry ``<version>-0``
+scores:U           hash    challengers of U: the board that travels between chains, its report, its chain's order
 updates            stream  one entry a published surface, numbered without gaps by its field ``number``; capped
 events             stream  what happened to the shard's underlyings, numbered without gaps by ``number``; capped
 dead               stream  chains that ended their worker ``max_attempts`` times, with their bytes; capped
@@ -57,6 +58,9 @@ hand_back      running -> queued      attempts - 1: the fit was not finished
                dirty -> queued        superseded
 revive         idle -> queued         received: a dead letter that is still the newest chain
 =============  =====================  =================================================================================
+
+A promotion writes the model's name into the state (field ``model``), from where every claim hands it to its worker; a
+board of scores is written unless one of a newer chain is kept, so that a late one is lost and nothing else.
 
 Hence received = fitted + failed + superseded + stale + duplicate + pending, for every underlying, at every instant: a
 server runs a script as a whole or not at all, and logs it so.
@@ -206,6 +210,10 @@ class Keys:
     def history(self, underlying: str) -> str:
         """Return the stream of the underlying's surfaces."""
         return self._of_underlying(underlying, "history")
+
+    def scores(self, underlying: str) -> str:
+        """Return the hash of the scores of the underlying's champion and challengers."""
+        return self._of_underlying(underlying, "scores")
 
     def chains(self, underlying: str) -> str:
         """Return the stream of the chains that the underlying's surfaces were fitted to."""

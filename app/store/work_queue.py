@@ -182,6 +182,7 @@ class RedisWorkQueue:
             previous=previous,
             claimed_ms=claimed_ms,
             state=_state_of(underlying, answer[9], previous),
+            model=answer[10].decode(),
         )
         return claim if self._undamaged(claim) else None
 

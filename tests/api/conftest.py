@@ -47,6 +47,8 @@ def services(store: MemoryStore) -> ApiServices:
         events=store.events,
         event_feed=store.events,
         answers=store,
+        scores=store,
+        promotions=store,
         close=store.close,
     )
 

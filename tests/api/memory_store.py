@@ -14,12 +14,14 @@ from app.service.ports import (
     SubmitOutcome,
     UnderlyingCounts,
 )
+from app.service.promotion import Promoting, Promotion, UnknownUnderlying
+from app.service.score_board import KeptScores
 from tests.api.documents import AS_OF_MS, published
 from tests.api.memory_events import MemoryEvents
 
 
 class MemoryStore:
-    """ChainIntake, SurfaceReader, UpdateFeed, Fleet and AnswerMemory in one."""
+    """ChainIntake, SurfaceReader, UpdateFeed, Fleet, AnswerMemory, ScoreReader and Promotions in one."""
 
     def __init__(self) -> None:
         self.away = False
@@ -33,6 +35,8 @@ class MemoryStore:
         self.closed = False
         self.events = MemoryEvents(self._check)
         self.answers: dict[tuple[str, str], KeptAnswer] = {}
+        self.scored: dict[str, bytes] = {}
+        self.promoted: dict[str, Promoting] = {}
         self._updates: asyncio.Queue[PublishedSurface] = asyncio.Queue()
 
     def publish(
@@ -145,6 +149,23 @@ class MemoryStore:
     async def forget(self, caller: str, key: str) -> None:
         self._check()
         del self.answers[caller, key]
+
+    async def scores(self, underlying: str) -> KeptScores:
+        self._check()
+        promoted = self.promoted.get(underlying)
+        return KeptScores(self.scored.get(underlying), promoted.model if promoted else None)
+
+    async def reports(self) -> dict[str, bytes]:
+        self._check()
+        return dict(self.scored)
+
+    async def promote(self, underlying: str, promoting: Promoting) -> Promotion:
+        self._check()
+        if underlying not in self.kept:
+            raise UnknownUnderlying(f"there never was a chain of {underlying!r}")
+        before = self.promoted.get(underlying)
+        self.promoted[underlying] = promoting
+        return Promotion(underlying, promoting.model, before.model if before else None)
 
     async def close(self) -> None:
         self.closed = True

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from app.api.app import create_app
+from app.api.model_scores import SCORES_EXAMPLE
 from app.api.server import listening_socket, server_for
 from app.api.services import ApiServices
 from app.client import AsyncClient, ChainOutcome, ChannelRejected, Client, Heard, HeardEvent, ServiceError
@@ -52,6 +54,8 @@ async def test_what_can_be_asked(services: ApiServices, store: MemoryStore) -> N
         vols = await desk.evaluate("BTC", tenor_days=[30, 30], delta=["25P", "ATM"], greeks=True, dynamics={"ssr": 1})
         assert vols.vol == pytest.approx([0.5, 0.5])
         assert vols.delta is not None
+        store.scored["BTC"] = msgspec.json.encode(SCORES_EXAMPLE)
+        assert [each.model for each in (await desk.scores("BTC")).models] == ["svi_spline", "svi"]
         with pytest.raises(ServiceError, match=r"404 Not found.*ETH"):
             await desk.surface("ETH")
         with pytest.raises(ServiceError, match="404 Not found: this service keeps no chains"):

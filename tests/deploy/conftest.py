@@ -42,7 +42,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     if sys.platform != "linux":
         pytest.skip("processes are found through /proc")
     folder = tmp_path_factory.mktemp("deploy")
-    with running_service(folder / "data", DEMO="1", SMILEKEEPER_DEMO_SPEED="600", SMILEKEEPER_WORKERS="1") as running:
+    settings = {"DEMO": "1", "SMILEKEEPER_DEMO_SPEED": "600", "SMILEKEEPER_CHALLENGERS": "svi"}
+    with running_service(folder / "data", SMILEKEEPER_WORKERS="1", **settings) as running:
         yield running
 
 

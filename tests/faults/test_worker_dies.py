@@ -9,7 +9,19 @@ from app.store.keys import MAX_ATTEMPTS, Keys
 from app.worker import EXIT_FIT_LIMIT
 from tests.faults.conftest import Crew
 from tests.faults.figures import figure
-from tests.faults.worker_process import DIES, FIT_LIMIT_S, HANGS, LEASE_S, QUICK, RAISES, REFUSES, SLOW, SLOW_S
+from tests.faults.worker_process import (
+    DIES,
+    FIT_LIMIT_S,
+    HANGS,
+    HANGS_AFTERWARDS,
+    LEASE_S,
+    QUICK,
+    RAISES,
+    RAISES_AFTERWARDS,
+    REFUSES,
+    SLOW,
+    SLOW_S,
+)
 from tests.servers import RealServer
 from tests.store.stored import AS_OF_MS, OpenStore, until
 
@@ -81,6 +93,37 @@ def test_sigterm_hands_a_long_fit_back_at_no_cost(store: OpenStore, crew: Crew) 
     assert claim is not None, "the next worker need not wait for the lease"
     assert claim.attempt == 1
     assert store.counts().reclaimed == 0
+
+
+def test_what_fails_after_the_surface_is_out_costs_no_surface(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one")
+    for i, kind in enumerate((RAISES_AFTERWARDS, QUICK)):
+        store.submit(as_of_ms=AS_OF_MS + i, sequence=kind)
+        until(lambda: settled(store))
+    assert store.counts().calibrations == {"ok": 2}
+    assert crew.exit_code("one", within_s=0.0) is None
+
+
+def test_what_hangs_after_the_surface_is_out_ends_the_worker_alone(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one")
+    store.submit(sequence=HANGS_AFTERWARDS)
+    until(lambda: settled(store))
+    assert store.newest_document() == b'{"attempt":1,"by":"one"}'
+    assert crew.exit_code("one", within_s=FIT_LIMIT_S + 2.0) == EXIT_FIT_LIMIT
+    crew.start_warm("two")
+    store.submit(as_of_ms=AS_OF_MS + 1, sequence=QUICK)
+    counts = until(lambda: settled(store))
+    assert counts is not None
+    assert (counts.fitted, counts.reclaimed, counts.fenced) == (2, 0, 0)
+
+
+def test_sigterm_does_not_wait_for_what_hangs_afterwards(store: OpenStore, crew: Crew) -> None:
+    crew.start_warm("one")
+    store.submit(sequence=HANGS_AFTERWARDS)
+    until(lambda: settled(store))
+    crew.members["one"].terminate()
+    assert crew.exit_code("one", within_s=5.0) == 0
+    assert (store.counts().fitted, store.counts().pending) == (1, 0)
 
 
 def test_a_killed_worker_is_replaced_within_its_lease(store: OpenStore, crew: Crew) -> None:

@@ -15,7 +15,7 @@ from app.store.codec import decode_chain
 from app.store.connect import connect_worker
 from app.worker import run_worker, stop_on_signals
 
-QUICK, SLOW, HANGS, DIES, RAISES, REFUSES = range(6)
+QUICK, SLOW, HANGS, DIES, RAISES, REFUSES, RAISES_AFTERWARDS, HANGS_AFTERWARDS = range(8)
 SLOW_S = 0.6
 LEASE_S = 1.0
 FIT_LIMIT_S = 2.5
@@ -35,6 +35,14 @@ def fit(name: str, claim: Claim) -> Fitted | Unfit:
         time.sleep(LASTS_S[kind])
     said = Notice(EventKind.GATE, f"attempt {claim.attempt}")
     return Fitted(b'{"attempt":%d,"by":"%s"}' % (claim.attempt, name.encode()), "ok", events=(said,))
+
+
+def follow_up(claim: Claim) -> None:
+    """Do after the surface is out what the chain tells."""
+    if claim.sequence == RAISES_AFTERWARDS:
+        raise ZeroDivisionError("a defect of a challenger")
+    if claim.sequence == HANGS_AFTERWARDS:
+        time.sleep(60.0)
 
 
 def work(url: str, name: str) -> None:
@@ -58,6 +66,7 @@ def _work(url: str, name: str, fitting: Callable[[Claim], Fitted | Unfit]) -> No
         lease_s=LEASE_S,
         fit_limit_s=FIT_LIMIT_S,
         stop=stop,
+        afterwards=follow_up,
     )
 
 

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from app.quant.chain import OptionChain
 from app.quant.maintenance import MaintenanceState
 from app.quant.models import DEFAULT_MODEL
-from app.service.document import decode_document
+from app.service.document import decode_document, encode_document
 from app.service.maintenance_state import VERSION, decode_state, encode_state
 from app.service.ports import Claim, CorruptPayload, KeptChain, PublishedSurface
 from app.service.recalibrate import CalibrationPolicy, Fitted, Unfit, recalibrate
@@ -150,3 +151,41 @@ def test_the_policy_names_the_model(model: str) -> None:
     answer = recalibrate(claim_of(chain, None), decode_chain=lambda _: chain, policy=policy)
     assert isinstance(answer, Fitted)
     assert decode_document(answer.document).model == model
+
+
+@pytest.mark.parametrize("model", ["svi", "essvi"])
+@pytest.mark.parametrize("underlying", ["BTC", "ETH"])
+def test_a_model_that_takes_over_is_published_at_once(model: str, underlying: str) -> None:
+    """Its step away from the surface of another model is no jump of the market's."""
+    chains = recorded_chains(underlying, 6)
+    before: Fitted | None = None
+    for chain in chains[:5]:
+        before = fitted(chain, before)
+    claim = replace(claim_of(chains[5], before), model=model)
+    answer = recalibrate(claim, decode_chain=lambda _: chains[5], policy=POLICY)
+    assert isinstance(answer, Fitted), answer.reason
+    document = decode_document(answer.document)
+    assert document.model == model
+    assert document.drift.alarms == []
+
+
+def test_a_surface_that_fell_back_is_of_the_model_that_was_asked_for() -> None:
+    first, second = recorded_chains("BTC", 2)
+    before = fitted(first, None)
+    document = decode_document(before.document)
+    fell_back = msgspec.structs.replace(document, model="svi", reason="fell back to svi: svi_spline: g < 0")
+    other = msgspec.structs.replace(document, model="svi", reason=None)
+    warm, cold = (
+        fitted(second, replace(before, document=encode_document(each))).document for each in (fell_back, other)
+    )
+    assert warm != cold
+
+
+def test_a_promoted_model_overrides_the_setting_unless_nobody_knows_it(caplog: pytest.LogCaptureFixture) -> None:
+    chain = recorded_chains("BTC", 1)[0]
+    for promoted, expected in (("svi", "svi"), ("heston", DEFAULT_MODEL)):
+        claim = replace(claim_of(chain, None), model=promoted)
+        answer = recalibrate(claim, decode_chain=lambda _: chain, policy=POLICY)
+        assert isinstance(answer, Fitted)
+        assert decode_document(answer.document).model == expected
+    assert "promoted_model_unknown" in caplog.text

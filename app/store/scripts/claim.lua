@@ -6,7 +6,7 @@ local token, underlying, consumer = ARGV[1], ARGV[2], ARGV[3]
 local max_attempts, dead_letters_kept, events_kept = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
 local now = fields(state, {'state', 'token', 'dirty', 'attempts', 'fence', 'order', 'as_of', 'sequence', 'received_ms',
-  'maintenance'})
+  'maintenance', 'model'})
 
 if now.token ~= token or (now.state ~= 'queued' and now.state ~= 'running') then
   dequeue(queue, token)
@@ -51,4 +51,4 @@ local fence = ticked(now.fence, us)
 redis.call('HSET', state, 'state', 'running', 'fence', fence, 'attempts', whole(attempt), 'running_order', now.order,
   'running_as_of', now.as_of, 'running_sequence', now.sequence, 'running_received_ms', now.received_ms)
 return {'claimed', fence, whole(attempt), now.as_of, now.sequence, now.received_ms, ms_of(us), payload,
-  redis.call('XREVRANGE', history, '+', '-', 'COUNT', 1), now.maintenance or ''}
+  redis.call('XREVRANGE', history, '+', '-', 'COUNT', 1), now.maintenance or '', now.model or ''}
