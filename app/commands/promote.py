@@ -8,7 +8,8 @@ from app.service.ports import StoreUnavailable
 from app.service.promotion import NotPromotable, UnknownUnderlying, promoting_by_hand
 from app.settings import load
 from app.store.connect import connect_promotions
-from app.store.embedded import ServerNotStarted, running_url
+from app.store.data_folder import running_url
+from app.store.server_program import ServerNotStarted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
