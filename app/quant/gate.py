@@ -113,9 +113,7 @@ def _against_previous(
     if apart > rules.rejected_forward:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {rules.rejected_forward:g}"
-    if evidence.shifted:
-        yield from _lone_expiry(fit.surface, evidence, believed, rules)
-        return
+    yield from _lone_expiry(fit.surface, evidence, believed, rules)
     size, sentence = _worst_jump(fit.surface, evidence, believed, rules)
     if sentence:
         yield SurfaceStatus.REJECTED if size > rules.rejected_jump else SurfaceStatus.DEGRADED, sentence
@@ -138,7 +136,7 @@ def _forward_apart(surface: VolSurface, previous: VolSurface) -> float:
 
 
 def _lone_expiry(surface: VolSurface, evidence: Evidence, believed: bool, rules: GateRules) -> Iterator[Finding]:
-    """In a shift of regime most expiries have confirmed a move, so that one which moves by itself is looked for."""
+    """Other expiries that move confirm the direction of a jump, not its size: the neighbours do."""
     widening = widening_since(evidence.previous, surface.as_of_ms)
     lone = loneliest_move(evidence.innovations, widening, rules.judged_deviations)
     if lone and lone.half_widths > rules.rejected_jump:
@@ -155,7 +153,7 @@ def _lone_expiry(surface: VolSurface, evidence: Evidence, believed: bool, rules:
 def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool, rules: GateRules) -> tuple[float, str | None]:
     """Return the largest move beyond the bars, in half-widths, that the mids do not confirm, and its sentence.
 
-    Looked at are the places of the chain's own quotes.
+    Looked at are the places of the chain's own quotes. In a shift of regime most expiries have confirmed a move.
     """
     innovations = evidence.innovations
     widening = widening_since(evidence.previous, surface.as_of_ms)
@@ -174,7 +172,7 @@ def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool, rules: 
         move, size, z, i = float(moves[j]), float(sizes[j]), innovations.deviations[rows[j]], innovations.slice[rows[j]]
         if size <= worst:
             continue
-        alone = believed or size <= rules.large_jump
+        alone = believed or evidence.shifted or size <= rules.large_jump
         if not _mids_moved(innovations, innovations.slice == i, z, move, float(bars[j]), rules) or not (
             alone or _expiries_moved(innovations, innovations.expiries[i], z, move, rules)
         ):

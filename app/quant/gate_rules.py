@@ -51,7 +51,7 @@ class GateRules:
     """From one on it is published as degraded."""
     large_jump: float = _rule(3.0, 1.0, 1e3, "half-widths of a move above which other expiries must confirm it")
     """The mids of one expiry alone may be one broken feed."""
-    rejected_lone: float = _rule(6.0, 1.0, 1e3, "half-widths a lone expiry moves in a shift above which it is rejected")
+    rejected_lone: float = _rule(6.0, 1.0, 1e3, "half-widths a lone expiry moves above which it is rejected")
     """Beyond its neighbours in time; from ``rejected_jump`` on it is published as degraded. On two recorded days 1.6,
     and 4.1 as inflation figures came."""
     confirming_move: float = _rule(0.5, 0.0, 1.0, "share of a move that its confirmation must have made")

@@ -20,7 +20,8 @@ import numpy as np
 from app.quant.arbitrage import certify
 from app.quant.calibration import NoSmile, SurfaceStatus
 from app.quant.chain import OptionChain
-from app.quant.gate import COMPARABLE_MS, JUDGED_DEVIATIONS, LARGE_JUMP, widening_since
+from app.quant.gate import widening_since
+from app.quant.gate_rules import GateRules
 from app.quant.innovations import innovations_of
 from app.quant.maintenance import MaintainedFit, MaintenanceState, maintain_surface
 from app.quant.smile import read_smiles
@@ -35,7 +36,12 @@ from tests.venues.bodies import native_surface_quotes, recorded
 
 STALE_STEPS: Final = 12
 """Steps of five minutes that a stale previous surface is old at least."""
-BELIEVED: Final = {"one_expiry_off": LARGE_JUMP, "stale_forwards": LARGE_JUMP}
+SLOW_S: Final = 2.0
+"""Seconds of processor time; a cold fit of these chains takes a fiftieth. The first case of a process loads kernels."""
+BARS: Final = 1.25
+"""Half-widths that a surface may move for bad prices and call itself ok: bars hold 95 % of the next mids, not all."""
+RULES: Final = GateRules()
+BELIEVED: Final = {"one_expiry_off": RULES.large_jump, "stale_forwards": RULES.large_jump}
 """Half-widths up to which all mids of one expiry, agreeing with each other, are taken for a market of their own."""
 PROGRESS: Final = 1000
 AUGUST: Final = "deribit_btc_chain_2026-08-01T175804Z.json.gz"
@@ -59,7 +65,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that must not be: crash, non-finite, uncertified, silent or warning."""
+    """One thing that must not be: crash, non-finite, uncertified, silent, slow or warning."""
 
     kind: str
     detail: str
@@ -101,7 +107,7 @@ def drawn(seed: int, number: int) -> Case:
         f"{source} {at} {before}: {' + '.join([*benign, *bad]) or 'as it was'}",
         chain,
         harmless if bad else None,
-        max([BELIEVED.get(name, 1.0) for name in bad], default=1.0),
+        max([BELIEVED.get(name, BARS) for name in bad], default=BARS),
         known.fit.surface if known else None,
         known.state if known else None,
     )
@@ -109,6 +115,7 @@ def drawn(seed: int, number: int) -> Case:
 
 def examined(case: Case) -> Iterator[Finding | str]:
     """Run ``case``; yield what must not be, and the status it ended with."""
+    started = time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -121,6 +128,9 @@ def examined(case: Case) -> Iterator[Finding | str]:
             yield Finding("crash", f"{type(error).__name__}: {error}")
             return
     yield maintained.fit.status.value
+    seconds = time.process_time() - started
+    if seconds > SLOW_S:
+        yield Finding("slow", f"{seconds:.1f} s of processor time")
     yield from (Finding("warning", f"{w.category.__name__}: {w.message}") for w in caught)
     if maintained.fit.status is not SurfaceStatus.REJECTED:
         yield from _published(case, maintained)
@@ -155,7 +165,9 @@ def _numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
 
 def _silent(case: Case, after: VolSurface) -> Iterator[Finding]:
     """A bad chain's surface that calls itself ok, away by more than the bars from where it stood and should stand."""
-    if case.harmless is None or case.previous is None or after.as_of_ms - case.previous.as_of_ms > COMPARABLE_MS:
+    if case.harmless is None or case.previous is None:
+        return
+    if after.as_of_ms - case.previous.as_of_ms > 1000 * RULES.comparable_s:
         return
     try:
         true = maintain_surface(case.harmless, previous=case.previous, state=case.state).fit
@@ -179,7 +191,7 @@ def _moves(
     for i, expiry_ms in enumerate(found.expiries):
         if expiry_ms not in new or expiry_ms not in stood:
             continue
-        rows = (found.slice == i) & (np.abs(found.deviations) <= JUDGED_DEVIATIONS)
+        rows = (found.slice == i) & (np.abs(found.deviations) <= RULES.judged_deviations)
         vols = [np.sqrt(s[expiry_ms].curve.total_variance(found.k[rows]) / s[expiry_ms].t) for s in (new, stood)]
         bars = widening_since(before, chain.as_of_ms) * found.half_width[rows]
         band = new[expiry_ms].band
