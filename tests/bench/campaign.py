@@ -189,8 +189,10 @@ def _moves(
     new = {s.expiry_ms: s for s in after.slices}
     sizes = [np.empty(0)]
     for i, expiry_ms in enumerate(found.expiries):
-        if expiry_ms not in new or expiry_ms not in stood:
+        if expiry_ms not in new:
             continue
+        if expiry_ms not in stood:
+            stood[expiry_ms] = next(s for s in before.slices if s.expiry_ms == expiry_ms)
         rows = (found.slice == i) & (np.abs(found.deviations) <= RULES.judged_deviations)
         vols = [np.sqrt(s[expiry_ms].curve.total_variance(found.k[rows]) / s[expiry_ms].t) for s in (new, stood)]
         bars = widening_since(before, chain.as_of_ms) * found.half_width[rows]

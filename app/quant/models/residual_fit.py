@@ -28,6 +28,8 @@ RIDGE_WEIGHT: Final = 0.001
 SMOOTHNESS_WEIGHT: Final = 0.005
 """Price of squared coefficients and of their squared second differences, in squared vol points at the money."""
 TOLERANCE: Final = 1e-4
+PATIENT_ITERATIONS: Final = 150
+"""For a fit that has not converged: dozens of index expiries that touch each other at every strike find room in 110."""
 
 
 @dataclass(slots=True)
@@ -83,7 +85,8 @@ def fit_residual(
 ) -> ResidualFit:
     """Fit coefficients to ``problem``'s quotes with ``svi`` (n, 5), free of arbitrage itself, held fixed.
 
-    An infeasible ``start`` is followed by a fit from zero; where that is not feasible either, the residual is zero.
+    A fit that has not converged goes on with more patience, from zero where it is infeasible; without any feasible
+    step the residual is zero.
     """
     n = svi.shape[0]
     problem = residual_problem(problem, svi, knots)
@@ -92,12 +95,13 @@ def fit_residual(
     rows = empty_rows(n)
     multipliers = np.zeros(rows.rhs.shape[0])
     size = knots[:, 3].astype(np.int64)
-    controls = SqpControls(Margins(MARGIN_BUTTERFLY, MARGIN_CALENDAR), max_iterations, TOLERANCE, 1.0, False)
     coefficients = start.copy()
     outcome = SqpOutcome(0, 0.0, 0.0, True, 0)
-    for _ in range(2):
+    for iterations in (max_iterations, PATIENT_ITERATIONS):
+        controls = SqpControls(Margins(MARGIN_BUTTERFLY, MARGIN_CALENDAR), iterations, TOLERANCE, 1.0, False)
         outcome = solve_surface(RESIDUAL_STAGE, problem, size, svi, coefficients, scan, controls, rows, multipliers)
-        if outcome.violation < FEASIBLE:
+        if outcome.converged:
             break
-        coefficients = np.zeros_like(start)
+        if outcome.violation >= FEASIBLE:
+            coefficients = np.zeros_like(start)
     return ResidualFit(knots, coefficients, rows, multipliers, outcome)

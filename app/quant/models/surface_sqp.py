@@ -16,6 +16,7 @@ from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
 from app.quant.models.local_minima import BUTTERFLY, CALENDAR, Minima, empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.quadratic_program import block_step
+from app.quant.models.residual_withdrawal import withdraw
 from app.quant.models.scan_grid import ScanGrid
 from app.quant.models.surface_objective import (
     DERIVATIVES,
@@ -265,6 +266,13 @@ def solve_surface(
         else:
             small = 0
     violation = butterfly + calendar
+    if stage != SVI_STAGE and violation >= FEASIBLE:
+        withdrawn = withdraw(problem, size, svi, coefficients, scan, margins, minima, trial_coefficients)
+        if withdrawn < FEASIBLE:
+            objective = surface_objective(stage, problem, size, svi, trial_coefficients, VALUE, H, g)
+            if objective < best:
+                copy_rows(trial_coefficients, coefficients)
+                f, violation = objective, withdrawn
     if violation >= FEASIBLE and best < INFINITE:
         copy_rows(best_svi, svi)
         copy_rows(best_coefficients, coefficients)
