@@ -81,15 +81,17 @@ class RunningService:
 
     def wait_until_ready(self) -> float:
         """Return the seconds from the start to the first ready answer."""
-        while time.monotonic() - self.started < READY_LIMIT_S:
-            try:
-                if httpx.get(f"{self.base_url}/readyz", timeout=2.0).status_code == 200:
-                    return time.monotonic() - self.started
-            except httpx.TransportError:
-                pass
-            if self.supervisor.poll() is not None:
-                break
-            time.sleep(0.02)
+        # One client for all attempts: each new one takes 30 ms of a core that the service wants for its own start.
+        with httpx.Client(timeout=2.0) as client:
+            while time.monotonic() - self.started < READY_LIMIT_S:
+                try:
+                    if client.get(f"{self.base_url}/readyz").status_code == 200:
+                        return time.monotonic() - self.started
+                except httpx.TransportError:
+                    pass
+                if self.supervisor.poll() is not None:
+                    break
+                time.sleep(0.02)
         raise AssertionError(f"not ready:\n{self.log.read_text()}")
 
     def processes(self) -> dict[int, str]:
