@@ -1,10 +1,28 @@
 """How this room compiles a kernel: numba, cached on disk where a cache can be written, in memory where not."""
 
+import importlib
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Final, TypeVar, cast, overload
 
 import numpy as np
 from numba import njit
+
+
+def _set_up_without_blas() -> None:
+    """Set numba up without BLAS, which no kernel calls: to find it numba imports scipy.linalg, 0.4 s of each start."""
+    if "scipy.linalg" in sys.modules:
+        return
+    absent = cast(dict[str, ModuleType | None], sys.modules)
+    absent["scipy.linalg"] = None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        del sys.modules["scipy.linalg"]
+
+
+_set_up_without_blas()
 
 F = TypeVar("F", bound=Callable[..., Any])
 

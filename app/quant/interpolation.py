@@ -19,7 +19,6 @@ for c in [0, 1]. Wing slopes shrink by c. It rises with t because w_1 > 0.
 Beyond the last expiry: extrapolation.py.
 """
 
-import math
 from collections.abc import Sequence
 from enum import IntEnum
 from itertools import pairwise
@@ -29,10 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
 from app.quant.errors import InvalidQuery
 from app.quant.extrapolation import variance_beyond
-from app.quant.log_price import mixed_deviations
+from app.quant.log_price import at_the_money_price, mixed_deviations
 from app.quant.models.base import SliceState
 from app.quant.slice_variance import variances
 from app.quant.year_fraction import MS_PER_YEAR
@@ -143,12 +141,3 @@ _VARIANCE: Final = {
     Position.BEYOND_LAST: _beyond_last,
 }
 """w(k, t) of points that share a position; ``later`` indexes the slice each lies on, before or, between, before."""
-
-
-@kernel
-def at_the_money_price(theta: FloatArray) -> FloatArray:
-    """Return c(theta) = 2 Phi(sqrt(theta)/2) - 1, an at-the-money option's price over the forward."""
-    price = np.empty(theta.shape[0])
-    for i in range(theta.shape[0]):
-        price[i] = math.erf(math.sqrt(theta[i] / 8.0))
-    return price

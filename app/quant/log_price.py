@@ -24,6 +24,15 @@ MAX_STEPS: Final = 100
 
 
 @kernel
+def at_the_money_price(theta: FloatArray) -> FloatArray:
+    """Return c(theta) = 2 Phi(sqrt(theta)/2) - 1, an at-the-money option's price over the forward."""
+    price = np.empty(theta.shape[0])
+    for i in range(theta.shape[0]):
+        price[i] = math.erf(math.sqrt(theta[i] / 8.0))
+    return price
+
+
+@kernel
 def log_share(x: float, s: float) -> tuple[float, float]:
     """Return ln share and its derivative in s, for x = |k| >= 0 and a deviation s > 0."""
     h = x / s
