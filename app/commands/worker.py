@@ -14,7 +14,7 @@ from app.service.recalibrate import recalibrate
 from app.settings import load, required_redis_url
 from app.store.codec import decode_chain
 from app.store.connect import connect_promotions, connect_scores, connect_worker
-from app.store.work_queue import Retention
+from app.store.settlement import Retention
 from app.worker import ANSWER_FOR_S, ANSWER_SHARD_FOR_S, run_worker, stop_on_signals
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,10 @@ from app.store.keys import DEFAULT_PREFIX, Keys
 from app.store.links import ANSWER_WITHIN_S, BLOCK_MARGIN_S, BLOCK_S, Link
 from app.store.promotions import RedisPromotionDesk, RedisPromotions
 from app.store.scores import RedisScoreKeeper, RedisScoreReader
+from app.store.settlement import Retention
 from app.store.surfaces import RedisSurfaceReader
 from app.store.updates import RedisUpdateFeed
-from app.store.work_queue import RedisWorkQueue, Retention
+from app.store.work_queue import RedisWorkQueue
 
 API_CONNECTIONS: Final = 32
 """More requests than this wait for a connection within their budget."""

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from app.service.event import Notice
@@ -13,18 +12,11 @@ from app.service.ports import Claim, CommitOutcome, CorruptPayload, FitTimings, 
 from app.store.blocking_link import BlockingLink
 from app.store.codec import check_chain, open_state, seal_document, seal_state
 from app.store.event_records import fields_of_event
-from app.store.keys import (
-    DEAD_LETTERS_KEPT,
-    EVENTS_KEPT,
-    MAX_ATTEMPTS,
-    UPDATES_KEPT,
-    Keys,
-    chain_order,
-    histogram_bounds_us,
-)
-from app.store.lua import ANNOUNCE, CLAIM, EXTEND, HAND_BACK, RECORD, SETTLE
+from app.store.keys import DEAD_LETTERS_KEPT, EVENTS_KEPT, MAX_ATTEMPTS, Keys
+from app.store.lua import ANNOUNCE, CLAIM, EXTEND, HAND_BACK, RECORD
 from app.store.quarantine import chain_quarantined, surface_quarantined
 from app.store.records import entries_of, surface_of
+from app.store.settlement import Answer, Retention, settlement
 from app.store.tokens import Token, Tokens
 
 log = logging.getLogger(__name__)
@@ -33,16 +25,6 @@ ANNOUNCED_FOR_S: Final = 5.0
 """How long a worker counts as alive after it last said so, at least."""
 LONGEST_REASON: Final = 1_000
 """Characters of a failure's reason that are kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How much of an underlying's past is kept: so many surfaces and chains, none older than ``age_s``."""
-
-    surfaces: int = 500
-    chains: int = 100
-    """8 kB each for 600 quotes without sizes."""
-    age_s: float = 30 * 86_400.0
 
 
 class RedisWorkQueue:
@@ -93,8 +75,7 @@ class RedisWorkQueue:
         events: Sequence[Notice] = (),
     ) -> CommitOutcome:
         """Publish the surface fitted to the claimed chain and release the underlying. May be repeated."""
-        sealed = seal_document(document)
-        return _outcome(self._settle(claim, "surface", outcome, sealed, "", timings, seal_state(state), events))
+        return self._settle(claim, Answer(outcome, timings, seal_state(state), events, seal_document(document)))
 
     def fail(
         self,
@@ -108,7 +89,7 @@ class RedisWorkQueue:
     ) -> CommitOutcome:
         """Count the claimed chain as failed; the last good surface stays. May be repeated."""
         sealed = seal_state(state) if state else b""
-        return _outcome(self._settle(claim, "failed", outcome, b"", reason[:LONGEST_REASON], timings, sealed, events))
+        return self._settle(claim, Answer(outcome, timings, sealed, events, reason=reason[:LONGEST_REASON]))
 
     def record(self, underlying: str, event: Notice, *, version: int | None = None) -> None:
         """Record an event that belongs to no claim; repeated, it is recorded twice."""
@@ -208,59 +189,12 @@ class RedisWorkQueue:
             return False
         return True
 
-    def _settle(
-        self,
-        claim: Claim,
-        verdict: str,
-        outcome: str,
-        document: bytes,
-        reason: str,
-        timings: FitTimings | None,
-        state: bytes,
-        events: Sequence[Notice],
-    ) -> str:
-        keys = self._keys
-        shard = keys.shard_of(claim.underlying)
-        published = verdict == "surface"
-        settled_as, version = self._link.call(
-            SETTLE,
-            [
-                keys.queue(shard),
-                keys.state(claim.underlying),
-                keys.chain(claim.underlying),
-                keys.history(claim.underlying),
-                keys.updates(shard),
-                keys.counters(shard),
-                keys.histograms(shard),
-                keys.chains(claim.underlying),
-                keys.events(shard),
-            ],
-            [
-                claim.token,
-                claim.underlying,
-                str(claim.fence),
-                chain_order(claim.as_of_ms, claim.sequence),
-                verdict,
-                outcome,
-                document,
-                reason,
-                _microseconds(timings.calibration_s) if timings else "",
-                _microseconds(timings.queue_wait_s) if timings else "",
-                histogram_bounds_us(),
-                str(self._retention.surfaces),
-                str(UPDATES_KEPT),
-                state,
-                claim.chain if published else b"",
-                seal_state(claim.state) if published else b"",
-                str(self._retention.chains),
-                _microseconds(self._retention.age_s),
-                str(EVENTS_KEPT),
-                *[field for event in events for field in fields_of_event(event)],
-            ],
-        )
-        log.debug("settled", extra={"settled_as": settled_as.decode(), "version": version.decode() or None})
+    def _settle(self, claim: Claim, said: Answer) -> CommitOutcome:
+        settled_as, version = self._link.call(*settlement(self._keys, claim, said, self._retention))
         answer: str = settled_as.decode()
-        return answer
+        log.debug("settled", extra={"settled_as": answer, "version": version.decode() or None})
+        # A chain that was handed back is no longer this worker's either.
+        return CommitOutcome.FENCED if answer == "handed_back" else CommitOutcome(answer)
 
     def _queue_of(self, claim: Claim) -> str:
         return self._keys.queue(self._keys.shard_of(claim.underlying))
@@ -274,12 +208,3 @@ def _state_of(underlying: str, left: bytes, previous: PublishedSurface | None) -
         except CorruptPayload as corrupt:
             log.error("state_damaged", extra={"underlying": underlying, "reason": str(corrupt)})
     return previous.state if previous else b""
-
-
-def _outcome(answer: str) -> CommitOutcome:
-    """A chain that was handed back is no longer this worker's either."""
-    return CommitOutcome.FENCED if answer == "handed_back" else CommitOutcome(answer)
-
-
-def _microseconds(duration_s: float) -> str:
-    return str(round(duration_s * 1e6))

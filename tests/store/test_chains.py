@@ -7,7 +7,7 @@ import pytest
 from app.service.ports import CorruptPayload, KeptChain
 from app.store.codec import encode_chain
 from app.store.keys import Keys
-from app.store.work_queue import Retention
+from app.store.settlement import Retention
 from tests.servers import RealServer
 from tests.store.stored import AS_OF_MS, CHAIN, NOTHING_DAMAGED, TIMINGS, OpenStore, claimed, small_chain
 

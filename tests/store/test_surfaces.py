@@ -5,7 +5,7 @@ import pytest
 from app.service.ports import CorruptPayload, PublishedSurface
 from app.store.keys import Keys
 from app.store.records import surface_of
-from app.store.work_queue import Retention
+from app.store.settlement import Retention
 from tests.store.stored import AS_OF_MS, NOTHING_DAMAGED, TIMINGS, OpenStore, claimed
 
 KEYS = Keys()
