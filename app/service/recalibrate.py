@@ -47,9 +47,9 @@ class CalibrationPolicy:
         """Return the model of ``underlying``."""
         return dict(self.model_by_underlying).get(underlying, self.model)
 
-    def settings_sha256(self, underlying: str) -> str:
-        """Return the SHA-256 of what a fit of ``underlying`` depends on besides its chain and what came before."""
-        return settings_sha256(self.model_for(underlying), self.options, self.rules, self.triggers.of(underlying))
+    def settings_sha256(self, underlying: str, model: str) -> str:
+        """Return the SHA-256 of what a fit with ``model`` depends on besides its chain and what came before."""
+        return settings_sha256(model, self.options, self.rules, self.triggers.of(underlying))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def recalibrate(
         maintained_document(maintained, chain),
         chain_sha256=chain_sha256(claim.chain),
         code_version=policy.code_version,
-        settings_sha256=policy.settings_sha256(chain.underlying),
+        settings_sha256=policy.settings_sha256(chain.underlying, model),
     )
     rejected_before = before.gate.rejected if before else 0
     events = published_events(standing.document if standing else None, document, rejected_before=rejected_before)

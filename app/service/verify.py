@@ -76,11 +76,8 @@ def verify(
 
 def _model_asked_for(document: SurfaceDocument, policy: CalibrationPolicy) -> str | None:
     """Return the model whose settings made the document, which may have fallen back on another; None if none did."""
-    for model in MODELS:
-        then = replace(policy, model=model, model_by_underlying=())
-        if then.settings_sha256(document.underlying) == document.settings_sha256:
-            return model
-    return None
+    wanted, underlying = document.settings_sha256, document.underlying
+    return next((model for model in MODELS if policy.settings_sha256(underlying, model) == wanted), None)
 
 
 def _differences(

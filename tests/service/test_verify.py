@@ -42,7 +42,7 @@ def test_a_document_names_what_it_was_made_from() -> None:
     document = decode_document(surface.document)
     assert document.chain_sha256 == chain_sha256(chain.chain)
     assert document.code_version == CODE
-    assert document.settings_sha256 == POLICY.settings_sha256("BTC")
+    assert document.settings_sha256 == POLICY.settings_sha256("BTC", DEFAULT_MODEL)
 
 
 def test_settings_that_differ_have_another_hash() -> None:
@@ -53,10 +53,12 @@ def test_settings_that_differ_have_another_hash() -> None:
         replace(POLICY, rules=GateRules(rejected_error=0.3)),
         replace(POLICY, triggers=parse_triggers("BTC=after:30s")),
     ]
-    hashes = {replace(each, model=model).settings_sha256("BTC") for model in MODELS for each in policies}
+    hashes = {each.settings_sha256("BTC", model) for model in MODELS for each in policies}
     assert len(hashes) == len(policies) * len(MODELS)
-    assert policies[-1].settings_sha256("ETH") == POLICY.settings_sha256("ETH")
-    assert replace(POLICY, code_version=CODE).settings_sha256("BTC") == POLICY.settings_sha256("BTC")
+    assert policies[-1].settings_sha256("ETH", DEFAULT_MODEL) == POLICY.settings_sha256("ETH", DEFAULT_MODEL)
+    assert replace(POLICY, code_version=CODE).settings_sha256("BTC", DEFAULT_MODEL) == POLICY.settings_sha256(
+        "BTC", DEFAULT_MODEL
+    )
 
 
 @pytest.mark.parametrize("model", [DEFAULT_MODEL, "svi"])
@@ -64,6 +66,17 @@ def test_the_same_code_gives_the_same_bytes(model: str) -> None:
     result = verified(*kept(model))
     assert result.is_same
     assert result.differences == ()
+
+
+def test_a_promoted_model_is_the_one_named() -> None:
+    chain = recorded_chains("BTC", 1)[0]
+    claim = replace(claim_of(chain, None), chain=encode_chain(chain), model="svi")
+    policy = CalibrationPolicy(DEFAULT_MODEL, code_version=CODE)
+    fitted = recalibrate(claim, decode_chain=decode_chain, policy=policy)
+    assert isinstance(fitted, Fitted)
+    surface = PublishedSurface("BTC", 1, 0, chain.as_of_ms, 0, 0, 0, fitted.document)
+    result = verified(surface, KeptChain("BTC", 1, chain.as_of_ms, claim.chain, b""))
+    assert (result.is_same, result.differences) == (True, ())
 
 
 def test_other_code_that_fits_alike_is_the_same_and_said() -> None:
