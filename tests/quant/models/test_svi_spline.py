@@ -19,6 +19,7 @@ from app.quant.models.svi import Svi
 from app.quant.models.svi_curve import SviCurve
 from app.quant.models.svi_fit import fit_surface
 from app.quant.models.svi_spline import SviSpline
+from app.quant.models.temporal_prior import COMMON_NOISE
 from app.quant.smile import Smile
 from tests.quant.models.exact_audit import assert_free_of_arbitrage
 from tests.quant.models.smiles import known_surface, quoted, recorded, smile, spoilt, spx, states
@@ -197,6 +198,26 @@ def test_a_real_move_passes_through_at_once(model: str, jump: float) -> None:
         assert 0.85 < np.median(v1 - v0) / jump < 1.15
     share = np.concatenate(vols(moved, after.curves)) - np.concatenate(vols(calm, start.curves))
     assert np.mean(share) / jump > 0.9
+
+
+@pytest.mark.parametrize("noises", [3.0, 5.0, 10.0])
+def test_a_move_beyond_its_noise_is_followed_at_once(noises: float) -> None:
+    """A parallel move of each expiry by some standard errors of its level, about six tenths of its quotes' own."""
+    calm = BTC[0]
+    start = SviSpline().fit(calm, [], COLD)
+    settled = SviSpline().fit(calm, states(calm, start.curves), COLD)
+    moves, moved = [], []
+    for s in calm:
+        precision = np.sum(s.noise**-2.0)
+        moves.append(noises * np.sqrt((1.0 - COMMON_NOISE) / precision + COMMON_NOISE * len(s) / precision))
+        moved.append(smile(s.expiry_ms, s.t, s.k, s.bid_vol + moves[-1], s.ask_vol + moves[-1], s.noise, s.forward))
+    after = SviSpline().fit(moved, states(calm, settled.curves), COLD)
+    shares = [
+        np.median(new - old) / move
+        for old, new, move in zip(vols(calm, settled.curves), vols(moved, after.curves), moves, strict=True)
+    ]
+    assert np.mean(shares) > 0.9
+    assert min(shares) > 0.8
 
 
 def test_a_warm_fit_is_as_good_as_a_cold_one() -> None:
