@@ -19,6 +19,7 @@ from app.quant.innovations import Innovations
 from app.quant.lone_expiry import loneliest_move
 from app.quant.slice_variance import stacked_variance
 from app.quant.surface import SurfaceSlice, VolSurface
+from app.quant.vanished_expiry import vanished_expiries
 from app.quant.vol_band import half_widths
 
 STEP_MS: Final = 300_000
@@ -109,6 +110,11 @@ def _against_previous(
     if missing:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"missing: {missing} expiries of the surface before are not in the chain"
+    for lost in _vanished(fit, read, evidence.previous, rules):
+        # A large move leaves the nearest strikes behind.
+        yield SurfaceStatus.DEGRADED if believed or evidence.shifted else SurfaceStatus.REJECTED, lost
+    level = _forward_level(fit.surface, evidence.previous)
+    yield from _above("level: move of all forwards", level, math.inf, rules.rejected_level)
     apart = _forward_apart(fit.surface, evidence.previous)
     if apart > rules.rejected_forward:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
@@ -126,20 +132,43 @@ def _missing(fit: SurfaceFit, read: ReadChain, previous: VolSurface, rules: Gate
     return sum(1 for s in previous.slices if s.expiry_ms > alive_ms and s.expiry_ms not in named)
 
 
+def _vanished(fit: SurfaceFit, read: ReadChain, previous: VolSurface, rules: GateRules) -> Iterator[str]:
+    """Yield a sentence for each live expiry that lost its smile and whose vol leaves its bar without it."""
+    alive_ms = fit.surface.as_of_ms + rules.matters_s * 1e3
+    out = {each.expiry_ms for each in read.excluded if each.expiry_ms > alive_ms}
+    widening = widening_since(previous, fit.surface.as_of_ms)
+    for lost in vanished_expiries(fit.surface, previous, out, widening, rules.judged_deviations):
+        if lost.half_widths > 1.0:
+            yield (
+                f"vanished: the expiry of {lost.t * 365.0:.1f} days has no smile, without it its vol moves by"
+                f" {lost.move:+.4f}, {lost.half_widths:.1f} half-widths of its bar"
+            )
+
+
+def _forward_level(surface: VolSurface, previous: VolSurface) -> float:
+    """Return the size of the median logarithmic move of the forwards, per root of five minutes."""
+    moves = _forward_moves(surface, previous)
+    return abs(float(np.median(moves))) / widening_since(previous, surface.as_of_ms) if moves.size else 0.0
+
+
 def _forward_apart(surface: VolSurface, previous: VolSurface) -> float:
     """Return the largest logarithmic move of a forward less the median move, per root of five minutes."""
-    before = {s.expiry_ms: s.forward for s in previous.slices}
-    moves = np.array([math.log(s.forward / before[s.expiry_ms]) for s in surface.slices if s.expiry_ms in before])
+    moves = _forward_moves(surface, previous)
     if not moves.size:
         return 0.0
     return float(np.abs(moves - np.median(moves)).max()) / widening_since(previous, surface.as_of_ms)
+
+
+def _forward_moves(surface: VolSurface, previous: VolSurface) -> FloatArray:
+    before = {s.expiry_ms: s.forward for s in previous.slices}
+    return np.array([math.log(s.forward / before[s.expiry_ms]) for s in surface.slices if s.expiry_ms in before])
 
 
 def _lone_expiry(surface: VolSurface, evidence: Evidence, believed: bool, rules: GateRules) -> Iterator[Finding]:
     """Other expiries that move confirm the direction of a jump, not its size: the neighbours do."""
     widening = widening_since(evidence.previous, surface.as_of_ms)
     lone = loneliest_move(evidence.innovations, widening, rules.judged_deviations)
-    if lone and lone.half_widths > rules.rejected_jump:
+    if lone and lone.half_widths > rules.degraded_lone:
         status = (
             SurfaceStatus.DEGRADED if believed or lone.half_widths <= rules.rejected_lone else SurfaceStatus.REJECTED
         )

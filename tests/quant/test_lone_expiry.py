@@ -85,4 +85,4 @@ def test_expiries_of_a_recorded_day_move_with_their_neighbours(underlying: str) 
         found = loneliest_move(innovations_of(read_smiles(chain).smiles, surface), 1.0, DEFAULT_RULES.judged_deviations)
         assert found is not None
         sizes.append(found.half_widths)
-    assert np.sort(sizes)[-2] < DEFAULT_RULES.rejected_jump
+    assert np.sort(sizes)[-2] < DEFAULT_RULES.degraded_lone

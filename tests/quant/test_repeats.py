@@ -75,7 +75,7 @@ def test_a_replayed_chain_is_rejected_by_name_and_the_next_true_one_passes() -> 
     )
     again = maintain_surface(restamped, previous=before.fit.surface, state=before.state)
     assert again.fit.status is SurfaceStatus.REJECTED
-    assert again.fit.reason == "repeated: share of quotes of an earlier chain is 1, more than 0.25"
+    assert again.fit.reason == "repeated: share of quotes of an earlier chain is 1, more than 0.1"
     assert again.state.memory == before.state.memory
     after = maintain_surface(chains[AT + 2], previous=before.fit.surface, state=again.state)
     assert after.fit.status is SurfaceStatus.OK
