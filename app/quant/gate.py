@@ -36,18 +36,19 @@ class GateState:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was published before says about a fit; ``flagged`` quotes were confirmed by nobody.
+    """What was published before says about a fit; ``flagged`` quotes were confirmed by nobody, ``shifted`` the regime.
 
-    ``shifted`` the regime, or another model took over: moves of the vols are not the market's within a regime.
-
-    ``repeated`` is the share of the chain's quotes in expiries that repeat an earlier chain (repeats.py).
+    Where another model ``took_over``, the step from the one before is not the market's. ``repeated`` is the share of
+    the chain's quotes in expiries that repeat an earlier chain, ``unchanged_s`` how long no quote changed (repeats.py).
     """
 
     previous: VolSurface
     innovations: Innovations
     flagged: BoolArray
     shifted: bool
+    took_over: bool = False
     repeated: float = 0.0
+    unchanged_s: float = 0.0
 
 
 def widening_since(previous: VolSurface, as_of_ms: int) -> float:
@@ -99,8 +100,9 @@ def _against_published(read: ReadChain, state: GateState, rules: GateRules) -> I
 def _against_previous(
     fit: SurfaceFit, read: ReadChain, state: GateState, evidence: Evidence, rules: GateRules
 ) -> Iterator[Finding]:
-    repeated = evidence.repeated
+    repeated, unchanged_s = evidence.repeated, evidence.unchanged_s
     yield from _above("repeated: share of quotes of an earlier chain", repeated, math.inf, rules.rejected_repeated)
+    yield from _above("frozen: seconds since any quote changed", unchanged_s, rules.degraded_frozen_s, math.inf)
     if fit.surface.as_of_ms - evidence.previous.as_of_ms > rules.comparable_s * 1e3:
         return
     believed = state.rejected + 1 >= rules.believed_after
@@ -120,6 +122,8 @@ def _against_previous(
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {rules.rejected_forward:g}"
     yield from _lone_expiry(fit.surface, evidence, believed, rules)
+    if evidence.took_over:
+        return
     size, sentence = _worst_jump(fit.surface, evidence, believed, rules)
     if sentence:
         yield SurfaceStatus.REJECTED if size > rules.rejected_jump else SurfaceStatus.DEGRADED, sentence

@@ -158,8 +158,11 @@ def _sighting(
         return _Sighting(read, digests, before.conformal, calm, None, Recalibrate("it is the first"), takes_over)
     innovations = innovations_of(read.smiles, previous)
     reading = read_regime(before.regime, innovations, read.smiles, previous, chain.as_of_ms)
-    repeated = repeated_share(chain, digests, before.memory)
-    evidence = _evidence(previous, innovations, reading, chain.as_of_ms, repeated, takes_over)
+    evidence = replace(
+        _evidence(previous, innovations, reading, chain.as_of_ms, takes_over),
+        repeated=repeated_share(chain, digests, before.memory),
+        unchanged_s=before.memory.unchanged_s(digests, chain.as_of_ms),
+    )
     kept = confirmed_smiles(read.smiles, innovations, evidence.flagged, MODELS[model].min_quotes)
     decision = decide(
         trigger,
@@ -181,14 +184,13 @@ def _evidence(
     innovations: Innovations,
     reading: RegimeReading,
     as_of_ms: int,
-    repeated: float,
     takes_over: bool,
 ) -> Evidence:
     """Return what the gate judges by. In a shift of regime bars mean little, so no quote is left out by them."""
     shifted = reading.regime is Regime.SHIFT
     flagged = unconfirmed(innovations, widening_since(previous, as_of_ms))
     kept_out = np.zeros_like(flagged) if shifted else flagged
-    return Evidence(previous, innovations, kept_out, shifted or takes_over, repeated)
+    return Evidence(previous, innovations, kept_out, shifted, takes_over)
 
 
 def _trouble(before: MaintenanceState, reading: RegimeReading) -> str | None:
@@ -214,6 +216,6 @@ def _state_after(
         monitors=watch(before.monitors, fit.surface, fit.nodes),
         regime=seen.regime.state,
         gate=GateState(0, fit.report.quotes_used),
-        memory=before.memory.after(seen.digests),
+        memory=before.memory.after(seen.digests, fit.surface.as_of_ms),
         fitted=fitted,
     )

@@ -2,7 +2,8 @@
 
 Prices of half an hour ago make a good surface, so nothing about the fit tells that they are old. But dozens of quotes
 that changed do not come back, sizes and all, to the last digit: an expiry whose quotes are those of an earlier chain,
-and not those of the last one, is an old one sent again. One that is still as it was is no news and counts as nothing.
+and not those of the last one, is an old one sent again. One that is still as it was is no news and counts as nothing;
+only a whole chain in which nothing changes for long is a feed that stands still.
 """
 
 import zlib
@@ -22,15 +23,23 @@ Digests = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class ChainMemory:
-    """Digests of the last chains that were published, newest first; chains that changed nothing are one."""
+    """Digests of the last chains that were published, newest first; chains that changed nothing are one.
+
+    ``since_ms`` is the time of the first chain that was like the newest.
+    """
 
     chains: tuple[Digests, ...] = ()
+    since_ms: int = 0
 
-    def after(self, digests: Digests) -> "ChainMemory":
-        """Return the memory after a chain with ``digests`` was published."""
+    def after(self, digests: Digests, as_of_ms: int) -> "ChainMemory":
+        """Return the memory after a chain of ``as_of_ms`` with ``digests`` was published."""
         if self.chains[:1] == (digests,):
             return self
-        return ChainMemory((digests, *self.chains)[:REMEMBERED])
+        return ChainMemory((digests, *self.chains)[:REMEMBERED], as_of_ms)
+
+    def unchanged_s(self, digests: Digests, as_of_ms: int) -> float:
+        """Return for how many seconds every quote has been what it is in a chain of ``as_of_ms`` with ``digests``."""
+        return (as_of_ms - self.since_ms) / 1e3 if self.chains[:1] == (digests,) else 0.0
 
 
 def digests_of(chain: OptionChain) -> Digests:

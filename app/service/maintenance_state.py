@@ -6,7 +6,7 @@ import msgspec
 
 from app.quant.maintenance import MaintenanceState
 
-VERSION: Final = b"\x05"
+VERSION: Final = b"\x06"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(MaintenanceState).decode

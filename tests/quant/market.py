@@ -1,11 +1,9 @@
 """Recorded chains as a market that goes on: read once a test run, five minutes apart."""
 
-import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy as np
 from app.feeds.recording import SHIPPED, read_recorded
 from app.quant.arrays import FloatArray
 from app.quant.black import black_price
+from app.quant.calibration import SurfaceStatus
 from app.quant.chain import ExpiryQuotes, OptionChain
 from app.quant.forward import infer_forwards
 from app.quant.implied_vol import IvStatus, implied_vol
@@ -20,9 +19,9 @@ from app.quant.maintenance import MaintainedFit, MaintenanceState, maintain_surf
 from app.quant.surface import VolSurface
 from app.quant.year_fraction import MS_PER_YEAR
 from app.venues import VENUES
+from tests.venues.bodies import native_surface_quotes, recorded
 
 BTC, ETH = SHIPPED
-DATA: Final = Path(__file__).parents[1] / "data"
 SERIES: Final = 32
 """Chains that make a series in tests: from 10:42 to 13:20 UTC, over the release of US inflation figures at 12:30."""
 
@@ -36,22 +35,23 @@ def recorded_chains(underlying: str, count: int = SERIES) -> tuple[OptionChain, 
 
 @cache
 def recorded_chain(name: str) -> OptionChain:
-    """The chain of a file in tests/data; its name begins with the venue, or is of native quotes."""
-    venue = name.partition("_")[0]
-    return VENUES[venue if venue in VENUES else "native"].parse(
-        gzip.decompress((DATA / name).read_bytes()), received_ms=0
-    )
+    """The chain of a file in tests/data: a Deribit body, or surface quotes in the native format."""
+    if name.startswith("surface_quotes"):
+        return VENUES["native"].parse(native_surface_quotes(name), received_ms=0)
+    return VENUES["deribit"].parse(recorded(name), received_ms=0)
 
 
 @cache
 def maintained_series(underlying: str, count: int = SERIES) -> tuple[MaintainedFit, ...]:
-    """The surfaces of the first ``count`` recorded chains, each maintained from the one before."""
+    """The fits of the first ``count`` recorded chains, each maintained from the last one that was not rejected."""
     fits: list[MaintainedFit] = []
     surface: VolSurface | None = None
     state: MaintenanceState | None = None
     for chain in recorded_chains(underlying, count):
         fits.append(maintain_surface(chain, previous=surface, state=state))
-        surface, state = fits[-1].fit.surface, fits[-1].state
+        state = fits[-1].state
+        if fits[-1].fit.status is not SurfaceStatus.REJECTED:
+            surface = fits[-1].fit.surface
     return tuple(fits)
 
 

@@ -14,7 +14,7 @@ from app.quant.innovations import innovations_of
 from app.quant.maintenance import MaintainedFit, maintain_surface
 from app.quant.smile import MAX_AGE_MS, read_smiles
 from app.quant.surface import VolSurface
-from tests.quant.market import maintained_series, recorded_chains
+from tests.quant.market import maintained_series, recorded_chain, recorded_chains
 
 AT = 11
 Edit = Callable[[OptionChain], OptionChain]
@@ -166,3 +166,17 @@ def test_each_absolute_rule_names_its_number() -> None:
     assert verdict(fit, 3 * used) == (SurfaceStatus.DEGRADED, "quotes")
     assert verdict(fit, 6 * used) == (SurfaceStatus.REJECTED, "quotes")
     assert verdict(replace(fit, status=SurfaceStatus.REJECTED, reason="x")) == (SurfaceStatus.REJECTED, "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "underlying", "expiries"),
+    [
+        ("deribit_btc_chain_2026-08-01T175804Z.json.gz", "BTC", 13),
+        ("surface_quotes_btc_2026-04-27.json.gz", "BTC", 12),
+        ("surface_quotes_eth_2026-01-31.json.gz", "ETH", 7),
+    ],
+)
+def test_markets_of_other_years_are_published(name: str, underlying: str, expiries: int) -> None:
+    first = maintain_surface(recorded_chain(name))
+    assert (first.fit.surface.underlying, len(first.fit.surface.slices)) == (underlying, expiries)
+    assert (first.fit.status, first.fit.reason) == (SurfaceStatus.OK, None)

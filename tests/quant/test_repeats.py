@@ -16,7 +16,7 @@ AT = 11
 def remembered(*chains: OptionChain) -> ChainMemory:
     memory = ChainMemory()
     for chain in chains:
-        memory = memory.after(digests_of(chain))
+        memory = memory.after(digests_of(chain), chain.as_of_ms)
     return memory
 
 
@@ -54,7 +54,25 @@ def test_only_the_last_hour_is_remembered() -> None:
     assert len(memory.chains) == REMEMBERED
     assert share(chains[0], memory) == 0.0
     assert share(chains[1], memory) == 1.0
-    assert memory.after(digests_of(chains[REMEMBERED])) is memory
+    assert memory.after(digests_of(chains[REMEMBERED]), chains[REMEMBERED + 1].as_of_ms) is memory
+
+
+def test_a_feed_that_stands_still_under_fresh_stamps_is_degraded_after_ten_minutes() -> None:
+    before, chain = maintained_series("BTC")[AT], recorded_chains("BTC")[AT]
+    verdicts = []
+    for minutes in (4, 8, 12, 16):
+        lag = minutes * 60_000
+        still = tuple(replace(e, timestamp_ms=e.timestamp_ms + lag) for e in chain.expiries)
+        before = maintain_surface(
+            replace(chain, as_of_ms=chain.as_of_ms + lag, expiries=still),
+            previous=before.fit.surface,
+            state=before.state,
+        )
+        verdicts.append((before.fit.status.value, before.fit.reason))
+    frozen = "frozen: seconds since any quote changed is {}, more than 600"
+    assert verdicts == [("ok", None), ("ok", None), ("degraded", frozen.format(720)), ("degraded", frozen.format(960))]
+    after = maintain_surface(recorded_chains("BTC")[AT + 4], previous=before.fit.surface, state=before.state)
+    assert after.fit.status is SurfaceStatus.OK
 
 
 def test_no_recorded_market_repeats_itself() -> None:
