@@ -51,7 +51,7 @@ class GateRules:
     degraded_frozen_s: float = _rule(600.0, 0.0, 1e7, "seconds since any quote changed above which it is degraded")
     """A quote that old by its own stamp is not used either (smile.py); stamps that are renewed do not make it young."""
     rejected_jump: float = _rule(1.5, 1.0, 1e3, "half-widths of an unconfirmed move above which it is rejected")
-    """From one on it is published as degraded. Of 553 recorded chains it keeps 7 back."""
+    """From one on it is published as degraded. Of 553 recorded chains it keeps 8 back."""
     large_jump: float = _rule(3.0, 1.0, 1e3, "half-widths of a move above which other expiries must confirm it")
     """Below, the mids of one expiry are believed alone: in 553 recorded chains five such moves were of 2 to 2.5."""
     degraded_lone: float = _rule(2.0, 1.0, 1e3, "half-widths a lone expiry moves above which it is degraded")

@@ -40,6 +40,16 @@ def test_ends_are_measured_by_the_stores_clock(store: OpenStore) -> None:
     assert 0.03 <= histograms["received_to_published"][1] < 1.0
 
 
+def test_a_surface_that_was_moved_counts_as_fitted(store: OpenStore) -> None:
+    worker = store.worker()
+    for i, outcome in enumerate(["ok", "moved", "moved"]):
+        store.submit(as_of_ms=AS_OF_MS + i)
+        worker.commit(claimed(worker), b"{}", outcome=outcome, timings=FitTimings(0.01, 0.0))
+    (counts,) = store.run(store.api.fleet.status()).underlyings
+    assert (counts.received, counts.fitted, counts.failed, counts.pending) == (3, 3, 0, 0)
+    assert counts.calibrations == {"ok": 1, "moved": 2}
+
+
 def test_a_failure_without_a_fit_is_not_timed(store: OpenStore) -> None:
     store.submit()
     worker = store.worker()
