@@ -1,7 +1,8 @@
 """An expiry that moved by itself: its mids against those of the expiries before and after it.
 
 After a shift of the regime every expiry may move, but near ones move alike and far ones less. The median innovation of
-an expiry is to lie between those of its neighbours in time, or near one of them.
+an expiry is to lie between those of its neighbours in time, or near one of them. The nearest has one neighbour only;
+variance expected before it is in both, and moves its vol by more, in proportion to 1/t.
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ def loneliest_move(innovations: Innovations, widening: float, reach: float) -> L
     found = []
     for at, (i, move, bar) in enumerate(moves):
         beside = [moves[j][1] for j in (at - 1, at + 1) if 0 <= j < len(moves)]
+        if at == 0:
+            beside.append(beside[0] * float(innovations.t[moves[1][0]] / innovations.t[i]))
         apart = max(min(beside) - move, move - max(beside), 0.0)
         found.append(LoneMove(innovations.expiries[i], float(innovations.t[i]), move, apart / bar))
     return max(found, key=lambda lone: lone.half_widths)

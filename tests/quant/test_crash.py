@@ -32,6 +32,11 @@ def inverted(vol: FloatArray, t: FloatArray) -> FloatArray:
     return vol + 0.25 * np.exp(-12.0 * t) - 0.05 * (1.0 - np.exp(-4.0 * t))
 
 
+def feared(vol: FloatArray, t: FloatArray) -> FloatArray:
+    """A bad day and a half ahead: 45 points on the expiry of tomorrow, half of that a day later."""
+    return vol + 0.80 * np.exp(-t * 365.0 / 1.5)
+
+
 def passes(before: MaintainedFit, chain: OptionChain) -> MaintainedFit:
     """What is published of a crash: at once, certified, and as near to the quotes as a fit that knows no before."""
     after = maintain_surface(chain, previous=before.fit.surface, state=before.state)
@@ -45,7 +50,15 @@ def passes(before: MaintainedFit, chain: OptionChain) -> MaintainedFit:
 
 @pytest.mark.parametrize(
     ("scale", "edit"),
-    [(1.0, dearer), (1.0, inverted), (0.87, dearer), (0.87, unchanged), (1.13, dearer), (1.13, unchanged)],
+    [
+        (1.0, dearer),
+        (1.0, inverted),
+        (1.0, feared),
+        (0.87, dearer),
+        (0.87, unchanged),
+        (1.13, dearer),
+        (1.13, unchanged),
+    ],
 )
 @pytest.mark.parametrize("underlying", ["BTC", "ETH"])
 def test_a_crash_passes_in_one_update(

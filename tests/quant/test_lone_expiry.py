@@ -38,8 +38,10 @@ def moved(moves: list[float], half_width: float = 0.01) -> Innovations:
     [
         ([0.05, 0.05, 0.05], 0, 0.0),
         ([-0.12, -0.09, -0.02, 0.11, -0.01], 3, 12.0),
-        ([0.10, 0.02, 0.01], 0, 8.0),
-        ([-0.10, -0.05, -0.01], 0, 5.0),
+        ([0.20, 0.02, 0.01], 0, 9.0),
+        ([0.10, 0.02, 0.02], 0, 0.0),
+        ([0.05, -0.02, -0.01], 0, 7.0),
+        ([-0.01, -0.05, -0.10], 2, 5.0),
     ],
 )
 def test_a_move_is_measured_from_its_neighbours(moves: list[float], expiry: int, half_widths: float) -> None:
