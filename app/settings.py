@@ -8,16 +8,16 @@ import dataclasses
 import difflib
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
-from urllib.parse import urlsplit
 
 from app.kernel_cache import folder_of_this_code
 from app.quant.gate_rules import ORDERED, GateRules
 from app.service.triggers import EVERY, WORDS, Triggers, parse_triggers
+from app.setting import RuleSettings, Setting, shown_text
 from app.setting_rules import (
     CHALLENGERS,
     FOLDER,
@@ -49,8 +49,6 @@ EVERY_ADDRESS: Final = ("0.0.0.0", "::")
 NUMERIC_THREAD_POOLS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Read by numpy and numba when they are first imported. A fit is one thread and we scale by processes."""
 
-HIDDEN: Final = "(hidden)"
-
 KERNEL_CACHE: Final = "NUMBA_CACHE_DIR"
 """numba's own name for the folder of its cache."""
 
@@ -61,34 +59,6 @@ class InvalidSettings(ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """How a field is read, and its line in the settings table; an unset variable stands for ``default``."""
-
-    variable: str
-    default: str
-    rule: Rule
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSettings:
-    """A setting for each field of a dataclass of rules: its name in capitals behind ``prefix``."""
-
-    prefix: str
-
-    def table(self, rules: type[GateRules]) -> Iterator[tuple[str, Setting]]:
-        """Yield the name of each field and how it is read."""
-        for each in dataclasses.fields(rules):
-            low, high = each.metadata["low"], each.metadata["high"]
-            rule = whole(low, high) if each.type is int else number(low, high)
-            yield each.name, Setting(self.variable(each.name), f"{each.default:g}", rule, each.metadata["meaning"])
-
-    def variable(self, name: str) -> str:
-        """Return the variable that gives the field ``name``."""
-        return self.prefix + name.upper()
 
 
 GATE: Final = RuleSettings("SMILEKEEPER_GATE_")
@@ -284,23 +254,3 @@ def use_kernels_of_this_code() -> Path:
     folder = folder_of_this_code(Path(given) if given else None)
     os.environ[KERNEL_CACHE] = str(folder)
     return folder
-
-
-def shown_text(setting: Setting, text: str) -> str:
-    """Return what may be shown of a setting's text: of a URL no password, of a key nothing."""
-    if setting.rule is REDIS_URL:
-        return redacted_url(text)
-    return HIDDEN if setting.rule is KEY else text
-
-
-def redacted_url(url: str) -> str:
-    """Return ``url`` without user, password and query, which may hold a secret."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return HIDDEN
-    if not parts.scheme or not (parts.hostname or parts.path):
-        return HIDDEN
-    user = "***@" if "@" in parts.netloc else ""
-    return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from app.quant.gate_rules import GateRules
+from app.setting import redacted_url
 from app.settings import (
     InvalidSettings,
     environment_of_children,
     load,
-    redacted_url,
     setting_table,
     use_one_numeric_thread,
 )

@@ -3,7 +3,8 @@
 import argparse
 from operator import attrgetter
 
-from app.settings import Setting, is_set, load, setting_table, shown_text
+from app.setting import Setting, shown_text
+from app.settings import is_set, load, setting_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

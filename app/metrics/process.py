@@ -37,6 +37,9 @@ STORE_OPERATIONS: Final = (
     "list",
     "load",
     "newest",
+    "promote",
+    "reports",
+    "scores",
     "status",
     "submit",
 )
