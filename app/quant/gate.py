@@ -207,7 +207,7 @@ def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool, rules: 
             continue
         alone = believed or evidence.shifted or size <= rules.large_jump
         if not _mids_moved(innovations, innovations.slice == i, z, move, float(bars[j]), rules) or not (
-            alone or _expiries_moved(innovations, innovations.expiries[i], z, move, rules)
+            alone or _expiries_moved(innovations, widening, innovations.expiries[i], z, move, rules)
         ):
             worst = size
             sentence = (
@@ -224,13 +224,15 @@ def _mids_moved(innovations: Innovations, here: BoolArray, z: float, move: float
     return abs(move - mid) <= bar or mid / move >= rules.confirming_move
 
 
-def _expiries_moved(innovations: Innovations, expiry_ms: int, z: float, move: float, rules: GateRules) -> bool:
+def _expiries_moved(
+    innovations: Innovations, widening: float, expiry_ms: int, z: float, move: float, rules: GateRules
+) -> bool:
     """Tell whether enough of the other expiries moved the same way, by ``confirming_move`` of their bars."""
     votes = []
     for i, other in enumerate(innovations.expiries):
         near = (innovations.slice == i) & (np.abs(innovations.deviations - z) <= rules.confirming_reach)
         if other != expiry_ms and near.any() and np.isfinite(innovations.half_width[near]).all():
-            sizes = innovations.error[near] / innovations.half_width[near]
+            sizes = innovations.error[near] / (widening * innovations.half_width[near])
             votes.append(float(np.median(sizes)) * math.copysign(1.0, move) >= rules.confirming_move)
     return bool(votes) and float(np.mean(votes)) >= rules.confirming_expiries
 

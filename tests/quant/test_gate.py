@@ -14,7 +14,8 @@ from app.quant.innovations import innovations_of
 from app.quant.maintenance import MaintainedFit, maintain_surface
 from app.quant.smile import MAX_AGE_MS, read_smiles
 from app.quant.surface import VolSurface
-from tests.quant.market import maintained_series, recorded_chain, recorded_chains
+from app.quant.year_fraction import MS_PER_YEAR
+from tests.quant.market import maintained_series, recorded_chain, recorded_chains, revalued
 
 AT = 11
 Edit = Callable[[OptionChain], OptionChain]
@@ -89,6 +90,16 @@ def test_three_in_a_row_are_not_believed_without_the_market(edit: Edit) -> None:
     if edit is quarter_shifted:
         assert state.gate.rejected == 3
         assert "unconfirmed" in (after.fit.reason or "")
+
+
+def test_old_drift_of_other_expiries_confirms_no_large_jump() -> None:
+    """Half an hour later others have left bars of five minutes a little; bars of half an hour they have not."""
+    calm, chain = maintained_series("BTC")[AT - 3], recorded_chains("BTC")[AT + 2]
+    nearest = (chain.expiries[0].expiry_ms - chain.as_of_ms) / MS_PER_YEAR
+    cheap = revalued(chain, lambda vol, t: np.where(np.abs(t - nearest) < 1e-4, 0.75, 1.0) * vol)
+    found = maintain_surface(cheap, previous=calm.fit.surface, state=calm.state).fit
+    assert found.status is SurfaceStatus.REJECTED
+    assert "jump: vol at" in (found.reason or "")
 
 
 def test_a_fat_finger_is_left_out_and_counted() -> None:
