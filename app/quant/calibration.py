@@ -14,6 +14,7 @@ from app.quant.errors import QuantError, UnknownModel
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions, FitStatus, SurfaceModel, SurfaceSolution
 from app.quant.nodes import node_vols
+from app.quant.parity_check import ParityCheck
 from app.quant.rate_curve import RateCurve
 from app.quant.report import FitReport, report_fit
 from app.quant.smile import ChainSmiles, ExcludedExpiry, ExpiryStatus, Smile, read_smiles
@@ -47,11 +48,12 @@ class NoSmile(QuantError):
 
 @dataclass(frozen=True, slots=True)
 class ReadChain:
-    """The smiles of a chain, at least one, and its expiries without one."""
+    """The smiles of a chain, at least one, its expiries without one, and whether its puts and calls agree."""
 
     smiles: tuple[Smile, ...]
     excluded: tuple[ExcludedExpiry, ...]
     rate_curve: RateCurve
+    parity: tuple[ParityCheck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def read_chain(chain: OptionChain, model: str) -> ReadChain:
     read = read_smiles(chain, min_quotes=MODELS[model].min_quotes)
     if not read.smiles or read.rate_curve is None:
         raise NoSmile(_why_no_smile(chain, read), read.excluded)
-    return ReadChain(read.smiles, read.excluded, read.rate_curve)
+    return ReadChain(read.smiles, read.excluded, read.rate_curve, read.parity)
 
 
 def calibrate_chain(

@@ -9,6 +9,7 @@ import numpy as np
 from app.quant.arrays import BoolArray, FloatArray
 from app.quant.chain import OptionChain
 from app.quant.forward_evidence import MOVE_VOL, Source, forward_evidence
+from app.quant.parity_check import ParityCheck
 from app.quant.quote_table import QuoteTable, quote_table
 from app.quant.rate_curve import bridge
 from app.quant.robust_mean import believed, weighted_mean
@@ -41,7 +42,7 @@ class ChainForwards:
 
     ``value``, ``sd``, ``discount_factor`` have one entry an expiry and hold at ``as_of``; ``believed`` is expiries x
     sources. ``row_value`` and ``row_sd`` have one entry a quote and hold at the quote's own time; ``row_stale`` marks
-    quotes whose own forward contradicts the others of its expiry.
+    quotes whose own forward contradicts the others of its expiry. ``parity`` has one entry an expiry.
     """
 
     value: FloatArray
@@ -51,6 +52,7 @@ class ChainForwards:
     row_value: FloatArray
     row_sd: FloatArray
     row_stale: BoolArray
+    parity: tuple[ParityCheck, ...]
 
     def forward(self, expiry: int) -> Forward | None:
         """Return the forward of the expiry with this index, None where it is not known."""
@@ -106,6 +108,10 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
         row_value=row_value,
         row_sd=row_sd,
         row_stale=evidence.row_stale,
+        parity=tuple(
+            ParityCheck(*each)
+            for each in zip(table.t.tolist(), evidence.strikes.tolist(), evidence.reconciled.tolist(), strict=True)
+        ),
     )
 
 

@@ -51,7 +51,8 @@ class ForwardEvidence:
     ``value``, ``sd``, ``slack``, ``votes`` are expiries x sources, as ln(forward / anchor); NaN in ``value``: the
     source is silent. Parity has half its cone as slack, as no trade contradicts a forward inside it. ``anchor``,
     ``age_ms`` (of what parity and quotes say) and ``discount_factor`` have one entry an expiry. ``row_own`` marks
-    quotes that carry a forward, ``row_stale`` those whose forward contradicts the newest of its expiry.
+    quotes that carry a forward, ``row_stale`` those whose forward contradicts the newest of its expiry. ``strikes``
+    counts those with a two-sided put and call, ``reconciled`` those of them that leave a forward no trade contradicts.
     """
 
     value: FloatArray
@@ -63,6 +64,8 @@ class ForwardEvidence:
     discount_factor: FloatArray
     row_own: BoolArray
     row_stale: BoolArray
+    strikes: IntArray
+    reconciled: IntArray
 
 
 def forward_evidence(chain: OptionChain, table: QuoteTable) -> ForwardEvidence:
@@ -82,7 +85,19 @@ def forward_evidence(chain: OptionChain, table: QuoteTable) -> ForwardEvidence:
     slack[fitted, Source.PARITY] = 0.5 * np.log(lines.cone_high[fitted] / lines.cone_low[fitted])
     votes[lines.pairs >= CONVINCING_PAIRS, Source.PARITY] = 2.0
     _hear_futures(chain, table, np.log(anchor), value, sd)
-    return ForwardEvidence(value, sd, slack, votes, anchor, age_ms, lines.discount_factor, row_own, row_stale)
+    return ForwardEvidence(
+        value=value,
+        sd=sd,
+        slack=slack,
+        votes=votes,
+        anchor=anchor,
+        age_ms=age_ms,
+        discount_factor=lines.discount_factor,
+        row_own=row_own,
+        row_stale=row_stale,
+        strikes=np.bincount(table.expiry[pairs[0]], minlength=table.t.size),
+        reconciled=lines.pairs,
+    )
 
 
 def _quoted(table: QuoteTable, has: BoolArray) -> tuple[FloatArray, FloatArray, BoolArray]:

@@ -17,6 +17,7 @@ from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import loneliest_move
+from app.quant.parity_check import contradicted_share, judged_expiries
 from app.quant.slice_variance import stacked_variance
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.vanished_expiry import vanished_expiries
@@ -64,7 +65,7 @@ def judged(
     rules: GateRules = DEFAULT_RULES,
 ) -> SurfaceFit:
     """Return ``fit`` with the worst status that a rule gives it, and that rule's reason; never a better one."""
-    findings = [*_absolute(fit, rules), *_against_published(read, state, rules)]
+    findings = [*_absolute(fit, rules), *_parity(read, rules), *_against_published(read, state, rules)]
     if evidence:
         findings += _against_previous(fit, read, state, evidence, rules)
     for status in (SurfaceStatus.REJECTED, SurfaceStatus.DEGRADED):
@@ -89,6 +90,21 @@ def _absolute(fit: SurfaceFit, rules: GateRules) -> Iterator[Finding]:
     if barred:
         bars = float(np.median(_relative_bars(barred)))
         yield from _above("bars: median half-width over vol", bars, rules.degraded_bars, math.inf)
+
+
+def _parity(read: ReadChain, rules: GateRules) -> Iterator[Finding]:
+    """Prices off by a factor make a good smile, but puts and calls that no forward reconciles."""
+    checks = judged_expiries(read.parity)
+    share = contradicted_share(checks)
+    yield from _above("parity: share of strikes whose put and call contradict", share, math.inf, rules.rejected_parity)
+    for check in checks:
+        if check.contradicted > rules.degraded_parity:
+            out = check.strikes - check.reconciled
+            yield (
+                SurfaceStatus.DEGRADED,
+                f"parity: at {out} of {check.strikes} strikes of {check.t * 365.0:.1f} days put and call contradict the"
+                " forward that the others agree on",
+            )
 
 
 def _against_published(read: ReadChain, state: GateState, rules: GateRules) -> Iterator[Finding]:

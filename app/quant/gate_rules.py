@@ -38,6 +38,15 @@ class GateRules:
     """Wider bars say little more than that there is a vol."""
     degraded_margin: float = _rule(1e-4, 0.0, 1.0, "least Durrleman g below which it is degraded")
     """A tenth of the margin that fits keep, a hundred million times rounding."""
+    degraded_parity: float = _rule(
+        0.4, 0.0, 1.0, "share of an expiry's strikes whose put and call contradict above which it is degraded"
+    )
+    """Contradict the forward that its other strikes agree on. In 553 recorded chains not one strike did; in index
+    options with quotes of different moments up to a third, a sixth over all expiries."""
+    rejected_parity: float = _rule(
+        0.4, 0.0, 1.0, "share of all strikes whose put and call contradict above which it is rejected"
+    )
+    """No market makes them; a tenth on every premium makes half of the strikes contradict."""
     degraded_quotes: float = _rule(0.5, 0.0, 1.0, "quotes used, in those used before, below which it is degraded")
     """Below, the chain is a part of one."""
     rejected_quotes: float = _rule(0.2, 0.0, 1.0, "quotes used, in those used before, below which it is rejected")

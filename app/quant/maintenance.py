@@ -174,7 +174,7 @@ def _sighting(
         innovations=innovations,
         trouble=_trouble(before, reading),
     )
-    read = ReadChain(kept, read.excluded, read.rate_curve)
+    read = replace(read, smiles=kept)
     conformal = followed_by(before.conformal, innovations)
     return _Sighting(read, digests, conformal, reading, evidence, decision, takes_over)
 

@@ -13,6 +13,7 @@ from app.quant.chain import OptionChain, Premium
 from app.quant.dropped import Dropped, Verdicts
 from app.quant.forward import ChainForwards, table_forwards
 from app.quant.implied_vol import ImpliedVols, IvStatus, implied_vol
+from app.quant.parity_check import ParityCheck
 from app.quant.quote_noise import depth_multiplier, quote_noise, tick_size
 from app.quant.quote_table import CLOCK_TOLERANCE_MS, QuoteTable, quote_table
 from app.quant.rate_curve import RateCurve, rate_curve
@@ -76,12 +77,14 @@ class ExcludedExpiry:
 class ChainSmiles:
     """All expiries of a chain, each in exactly one of the two tuples, ascending.
 
-    ``rate_curve`` is through every expiry whose forward is known; None where there is none.
+    ``rate_curve`` is through every expiry whose forward is known; None where there is none. ``parity`` has one entry an
+    expiry of the chain, in its order.
     """
 
     smiles: tuple[Smile, ...]
     excluded: tuple[ExcludedExpiry, ...]
     rate_curve: RateCurve | None
+    parity: tuple[ParityCheck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +159,8 @@ def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
         )
     known = np.isfinite(forwards.value)
     pillars = (a[known] for a in (table.t, forwards.value, forwards.sd, forwards.discount_factor))
-    return ChainSmiles(tuple(smiles), tuple(excluded), rate_curve(*pillars) if known.any() else None)
+    curve = rate_curve(*pillars) if known.any() else None
+    return ChainSmiles(tuple(smiles), tuple(excluded), curve, forwards.parity)
 
 
 def read_quotes(chain: OptionChain) -> ReadQuotes:

@@ -1,0 +1,37 @@
+"""Do the puts and calls of an expiry agree on a forward? The strikes at which they do, and those at which they do not.
+
+Parity bounds the forward at each strike by what could be traded there. Where no forward lies within all bounds, some of
+those prices are not a market's: anyone could trade the difference. It needs no surface before it, and no vol model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+LEAST_STRIKES: Final = 5
+"""Strikes with a two-sided put and call below which an expiry is not judged: of two that differ, which is wrong?"""
+
+
+@dataclass(frozen=True, slots=True)
+class ParityCheck:
+    """Strikes of an expiry with a two-sided put and call, those that one forward reconciles, and years to expiry."""
+
+    t: float
+    strikes: int
+    reconciled: int
+
+    @property
+    def contradicted(self) -> float:
+        """Share of the strikes that no forward reconciles with the others."""
+        return (self.strikes - self.reconciled) / self.strikes
+
+
+def judged_expiries(checks: Sequence[ParityCheck]) -> tuple[ParityCheck, ...]:
+    """Return the checks with enough strikes to say which of them are wrong."""
+    return tuple(check for check in checks if check.strikes >= LEAST_STRIKES)
+
+
+def contradicted_share(checks: Sequence[ParityCheck]) -> float:
+    """Return the share of all strikes of ``checks`` that contradict their expiry; 0 without any."""
+    strikes = sum(check.strikes for check in checks)
+    return sum(check.strikes - check.reconciled for check in checks) / strikes if strikes else 0.0
