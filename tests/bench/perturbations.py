@@ -11,6 +11,7 @@ import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray
 from app.quant.chain import ExpiryQuotes, OptionChain
+from tests.quant.market import repriced
 
 Edit = Callable[[OptionChain, np.random.Generator], OptionChain]
 ROWS: Final = ("strike", "is_call", "bid", "ask", "bid_size", "ask_size", "timestamp_ms", "forward")
@@ -59,9 +60,8 @@ def missing_expiries(chain: OptionChain, rng: np.random.Generator) -> OptionChai
 
 
 def jump(chain: OptionChain, rng: np.random.Generator) -> OptionChain:
-    """Every premium a tenth dearer or cheaper, as after a jump of the market."""
-    scale = rng.choice([0.9, 1.1])
-    return by_expiry(chain, lambda e: scaled(e, scale))
+    """Every implied vol a tenth higher or lower, as after a jump of the market."""
+    return repriced(chain, rng.choice([0.9, 1.1]))
 
 
 def missing_sides(chain: OptionChain, rng: np.random.Generator) -> OptionChain:
@@ -164,6 +164,12 @@ def quarter_dearer(chain: OptionChain, rng: np.random.Generator) -> OptionChain:
     return by_expiry(chain, lambda e: scaled(e, np.where(rng.random(len(e)) < 0.25, 1.25, 1.0)))
 
 
+def premiums_off(chain: OptionChain, rng: np.random.Generator) -> OptionChain:
+    """Every premium is wrong by a tenth to a third, those in the money as well; by less, spreads hide it."""
+    scale = np.exp(rng.choice([-1.0, 1.0]) * rng.uniform(0.1, 0.3))
+    return by_expiry(chain, lambda e: scaled(e, scale))
+
+
 def one_expiry_off(chain: OptionChain, rng: np.random.Generator) -> OptionChain:
     """All premiums of one expiry are wrong by up to a half."""
     which, scale = rng.integers(len(chain.expiries)), np.exp(rng.uniform(-0.5, 0.5))
@@ -179,5 +185,5 @@ BENIGN: Final[Mapping[str, Edit]] = {
     )
 }  # fmt: skip
 BAD: Final[Mapping[str, Edit]] = {
-    edit.__name__: edit for edit in (stale_forwards, crossed, fat_fingers, quarter_dearer, one_expiry_off)
+    edit.__name__: edit for edit in (stale_forwards, crossed, fat_fingers, quarter_dearer, premiums_off, one_expiry_off)
 }
