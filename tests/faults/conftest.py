@@ -1,6 +1,8 @@
 import multiprocessing
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +10,12 @@ from app.settings import use_one_numeric_thread
 from tests.faults import extent, figures
 from tests.faults.worker_process import work
 from tests.servers import RealServer, running_server
-from tests.store.stored import OpenStore, opened, until
+from tests.store.stored import HANGS_AFTER_S, OpenStore, opened, until
+
+KIND_PARAMETERS = ("shared_server", "kind", "cluster")
+"""By these a test is told the kind of its server."""
+TEST_LIMIT_S = 900.0
+"""For the longest test of the full form on a machine that is busy with other things."""
 
 
 class Crew:
@@ -41,7 +48,7 @@ class Crew:
         assert pid is not None
         return pid
 
-    def exit_code(self, name: str, within_s: float) -> int | None:
+    def exit_code(self, name: str, within_s: float = HANGS_AFTER_S) -> int | None:
         """Return the code a worker ended with, negative for a signal; None if it runs on."""
         self.members[name].join(within_s)
         return self.members[name].exitcode
@@ -78,9 +85,34 @@ def crew(store: OpenStore) -> Iterator[Crew]:
     crew.dismiss()
 
 
+@pytest.fixture(autouse=True)
+def _figures_say_on_which_server(request: pytest.FixtureRequest) -> None:
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    figures.on_server.name = next((parameters[name] for name in KIND_PARAMETERS if name in parameters), "valkey")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let every report tell the promises of its test, and give the tests here time on a busy machine."""
+    here = Path(__file__).parent
+    for item in items:
+        item.user_properties += [("promise", name) for mark in item.iter_markers("promise") for name in mark.args]
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TEST_LIMIT_S))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures, in the full form."""
     if extent.FULL and figures.MEASURED:
         terminalreporter.section(f"figures and their targets, seed {extent.SEED}")
-        for line in figures.table():
+        for line in figures.table(figures.MEASURED, _outcomes(terminalreporter)):
             terminalreporter.write_line(line)
+
+
+def _outcomes(reporter: pytest.TerminalReporter) -> dict[str, Counter[str]]:
+    """Count how the tests of each promise ended."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in reporter.stats.get(outcome, []):
+            for _, promise in report.user_properties:
+                counted[promise][outcome] += 1
+    return counted

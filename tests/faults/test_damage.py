@@ -12,7 +12,7 @@ from app.service.ports import PublishedSurface, StoreUnavailable
 from app.store.codec import CHAIN_MAGIC, DOCUMENT_MAGIC
 from app.store.server_program import ServerNotStarted
 from tests.faults.extent import FULL, seeds
-from tests.faults.figures import figure
+from tests.faults.figures import law
 from tests.servers import RealServer, program_of
 from tests.store.stored import AS_OF_MS, TIMINGS, OpenStore, assert_conserved, opened, until
 
@@ -86,7 +86,7 @@ def test_a_damaged_surface_is_quarantined_and_not_served(written, kind: str, see
             server.embedded.stop()
     finally:
         server.close()
-    figure("T9", f"{kind}: {FLIPS} flipped bits in stored surfaces, of them quarantined", quarantined, at_least=FLIPS)
+    law("T9", f"{kind}: {FLIPS} flipped bits in stored surfaces, of them quarantined", quarantined, at_least=FLIPS)
 
 
 @pytest.mark.parametrize("seed", seeds(full=2))
@@ -110,7 +110,7 @@ def test_a_damaged_chain_is_quarantined_and_not_fitted(written, kind: str, seed:
             server.embedded.stop()
     finally:
         server.close()
-    figure("T9", f"{kind}: {FLIPS} flipped bits in waiting chains, of them quarantined", quarantined, at_least=FLIPS)
+    law("T9", f"{kind}: {FLIPS} flipped bits in waiting chains, of them quarantined", quarantined, at_least=FLIPS)
 
 
 @pytest.mark.parametrize("seed", seeds(full=2))
@@ -132,8 +132,8 @@ def test_damage_anywhere_alters_no_surface(written, kind: str, seed: int, caplog
             server.embedded.stop()
     finally:
         server.close()
-    figure("T9", f"{kind}: altered surfaces served after {FLIPS} bits flipped anywhere", altered, at_most=0)
-    figure("T9", f"{kind}: logs refused of {FLIPS} with a bit flipped, cut to a valid past", cut, at_least=1)
+    law("T9", f"{kind}: altered surfaces served after {FLIPS} bits flipped anywhere", altered, at_most=0)
+    law("T9", f"{kind}: logs refused of {FLIPS} with a bit flipped, cut to a valid past", cut, at_least=1)
 
 
 def _assert_valid_past(store: OpenStore, server: RealServer, log: Log, said: logging.LogRecord) -> None:

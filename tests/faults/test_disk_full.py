@@ -11,7 +11,7 @@ import pytest
 
 from app.service.ports import CommitOutcome, StoreUnavailable
 from app.store.server_program import ServerNotStarted
-from tests.faults.figures import figure
+from tests.faults.figures import law, timing
 from tests.servers import RealServer, program_of
 from tests.store.stored import AS_OF_MS, TIMINGS, OpenStore, claimed, opened, until
 
@@ -67,8 +67,8 @@ def test_a_full_disk_is_told_and_over_once_there_is_room(disk: Path, kind: str) 
         assert server.embedded.is_alive()
         make_room(disk)
         began = time.monotonic()
-        until(lambda: accepted_again(store), timeout_s=10.0)
-        figure(
+        until(lambda: accepted_again(store))
+        timing(
             "T7",
             f"{kind} everysec: from room on the disk to the next accepted chain",
             time.monotonic() - began,
@@ -92,12 +92,12 @@ def test_a_server_that_ends_on_a_full_disk_comes_back_with_all_it_acknowledged(d
         with pytest.raises(StoreUnavailable):
             store.submit("ETH")
         make_room(disk)
-        until(lambda: _started(server), timeout_s=10.0)
-        until(lambda: accepted_again(store), timeout_s=10.0)
+        until(lambda: _started(server))
+        until(lambda: accepted_again(store))
         acknowledged = store.counts("BTC").received
         claimed(store.worker())
     server.close()
-    figure("T7", f"{kind} always: chains kept through the server's end", acknowledged, at_least=10)
+    law("T7", f"{kind} always: chains kept through the server's end", acknowledged, at_least=10)
 
 
 def _started(server: RealServer) -> bool:

@@ -10,7 +10,7 @@ from app.service.ports import StoreUnavailable, SubmitOutcome
 from app.store.connect import AsyncStore, connect_async
 from app.store.keys import Keys
 from tests.faults.extent import seeds
-from tests.faults.figures import figure
+from tests.faults.figures import law, timing
 from tests.servers import RealServer, program_of
 from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, claimed, opened
 
@@ -74,14 +74,14 @@ def test_everysec_loses_two_seconds_of_acknowledgements_at_most(kind: str, attem
     finally:
         server.close()
     assert received >= given - len(lost)
-    figure(
+    timing(
         "T4",
         f"{kind} everysec: age of the oldest acknowledgement lost at kill -9",
         max(lost, default=0.0),
         "s",
         at_most=2.0,
     )
-    figure("T4", f"{kind}: from the restart of a killed server to its first answer", back_s, "s", at_most=2.0)
+    timing("T4", f"{kind}: from the restart of a killed server to its first answer", back_s, "s", at_most=2.0)
 
 
 def _published(store: OpenStore, as_of_ms: int, document: bytes) -> None:
@@ -109,4 +109,4 @@ def test_a_version_is_never_given_to_a_second_surface_after_lost_writes(server: 
     assert [surface.document for surface in heard] == [b"{}", b'{"lost":true}']
     clashes = sum(surface.version >= again.version for surface in heard)
     assert again.prev_version == heard[0].version, "who heard the lost surface sees that it is gone"
-    figure("T17", "versions given again, or gone back, after lost writes", clashes, at_most=0)
+    law("T17", "versions given again, or gone back, after lost writes", clashes, at_most=0)

@@ -16,7 +16,7 @@ from app.store.connect import AsyncStore, connect_async, connect_worker
 from app.store.keys import Keys
 from tests.cluster import Cluster
 from tests.faults.extent import FULL, KINDS
-from tests.faults.figures import figure
+from tests.faults.figures import law, timing
 from tests.faults.test_server_dies import Bench
 from tests.servers import program_of
 from tests.store.stored import AS_OF_MS, CHAIN, opened
@@ -126,12 +126,12 @@ def test_a_killed_primary_takes_only_its_shards_along(cluster: Cluster, victim: 
     away = {surface.underlying for phase, _, surface in traffic.heard if phase == "away"}
     assert others <= away, "shards of the other nodes are fitted and heard meanwhile"
     refused = _of(traffic.refused, "away", others)
-    figure("T4", "a primary away: chains of other nodes refused", refused, at_most=0)
+    law("T4", "a primary away: chains of other nodes refused", refused, at_most=0)
     assert _of(traffic.refused, "away", gone) > 0
-    figure("T4", "a primary away: slowest refusal", traffic.slowest_refusal_s, "s", at_most=1.0)
+    timing("T4", "a primary away: slowest refusal", traffic.slowest_refusal_s, "s", at_most=1.0)
     heard_again = min(at for _, at, surface in traffic.heard if surface.underlying in gone and at > traffic.back_at)
     returned_s = heard_again - traffic.back_at
-    figure("T4", "a primary back: first surface of its shards", returned_s, "s", at_most=BACK_WITHIN_S)
+    timing("T4", "a primary back: first surface of its shards", returned_s, "s", at_most=BACK_WITHIN_S)
 
 
 def _of(counted: Counter[tuple[str, str]], phase: str, names: set[str]) -> int:

@@ -16,7 +16,7 @@ from app.store.keys import EVENTS_KEPT, Keys
 from app.store.server_program import find_server
 from app.store.work_queue import RedisWorkQueue
 from tests.faults.extent import FULL, SEED
-from tests.faults.figures import figure
+from tests.faults.figures import law
 from tests.servers import DEBIAN_SERVER, RealServer
 from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, assert_conserved, opened
 
@@ -152,7 +152,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(program: Path | 
         over.set()
         server.close()
     kept = sum(each.received - each.stale - each.duplicate for each in counts)
-    figure("T4", f"always: acknowledged chains lost in {KILLS} kills", max(traffic.accepted - kept, 0), at_most=0)
+    law("T4", f"always: acknowledged chains lost in {KILLS} kills", max(traffic.accepted - kept, 0), at_most=0)
     assert traffic.accepted > 30, "there was load"
     for name in NAMES:
         heard = [surface for surface in traffic.heard if surface.underlying == name]
@@ -225,6 +225,6 @@ def test_a_log_cut_anywhere_is_a_valid_past(tmp_path: Path) -> None:
             with opened(server.embedded.start()) as store:
                 _assert_whole(store)
             server.embedded.stop()
-        figure("T8", "logs cut anywhere that are a valid past", CUTS, at_least=CUTS)
+        law("T8", "logs cut anywhere that are a valid past", CUTS, at_least=CUTS)
     finally:
         server.close()

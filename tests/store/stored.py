@@ -20,6 +20,8 @@ TIMINGS = FitTimings(calibration_s=0.02, queue_wait_s=0.001)
 AS_OF_MS = 1_785_607_084_000
 NOTHING_DAMAGED = {"surface": 0, "chain": 0, "kept_chain": 0}
 LEASE_NEVER_ENDS_S = 3_600.0
+HANGS_AFTER_S = 60.0
+"""No wait of ours takes a tenth of this where nothing hangs; a machine that is busy with other things may need it."""
 
 
 def small_chain(underlying: str = "BTC", as_of_ms: int = AS_OF_MS, sequence: int = 0) -> OptionChain:
@@ -120,7 +122,7 @@ def assert_conserved(counts: UnderlyingCounts) -> None:
     assert counts.received == settled + counts.pending, counts
 
 
-def until(condition: Callable[[], T], timeout_s: float = 5.0) -> T:
+def until(condition: Callable[[], T], timeout_s: float = HANGS_AFTER_S) -> T:
     """Ask until the answer is true; fail after ``timeout_s``."""
 
     deadline = time.monotonic() + timeout_s
