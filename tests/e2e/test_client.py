@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 
+import pytest
+
 from app.client import AsyncClient, ChainOutcome, Client
 from tests.e2e.conftest import renamed
 from tests.running_service import RunningService
@@ -26,6 +28,7 @@ def test_chains_in_surfaces_out(service: RunningService, recorded: list[bytes]) 
         assert [sum(each.used) for each in quotes.slices] == [each.quotes_used for each in surface.slices]
 
 
+@pytest.mark.promise("T16", "T22")
 def test_a_stream_outlives_the_api_process(service: RunningService, recorded: list[bytes]) -> None:
     async def follow() -> None:
         async with AsyncClient(service.base_url, retry_for_s=LIMIT_S) as desk, asyncio.timeout(LIMIT_S):

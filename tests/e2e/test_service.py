@@ -57,6 +57,7 @@ def settle(http: httpx.Client, underlying: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.promise("T16")
 def test_chains_become_surfaces_that_subscribers_get_in_order(service, http, recorded):
     with subscribed(service, "surface.FLOW") as stream:
         heard = []
@@ -118,6 +119,7 @@ def test_history_pages_back_through_every_surface(http, recorded):
     assert stood_then["version"] == versions[1]
 
 
+@pytest.mark.promise("T1")
 def test_every_chain_is_accounted_for(http, recorded):
     for body in (recorded[3], recorded[3], recorded[1], *recorded[4:20]):
         post(http, renamed(body, "LEDGER"))
@@ -131,6 +133,7 @@ def test_every_chain_is_accounted_for(http, recorded):
     assert total(http, "volsurf_fitted_total", "LEDGER") >= 1
 
 
+@pytest.mark.promise("T2")
 def test_a_killed_worker_costs_nothing(service, http, recorded):
     for number, body in enumerate(recorded[:30]):
         post(http, renamed(body, "KILL"))
@@ -181,6 +184,7 @@ def restarted(stopped) -> Iterator[RunningService]:
         yield service
 
 
+@pytest.mark.promise("T22")
 def test_ctrl_c_ends_everything_in_time(stopped):
     assert len(stopped.processes) == 4, stopped.processes
     assert [pid for pid in stopped.processes if is_running(pid)] == []
@@ -195,6 +199,7 @@ def test_a_restart_keeps_everything(stopped, restarted):
     assert surface["slices"] == stopped.surface["slices"]
 
 
+@pytest.mark.promise("T4")
 def test_a_killed_store_is_started_again_with_what_it_knew(stopped, restarted, recorded):
     (store,) = [pid for pid, line in restarted.processes().items() if "valkey-server" in line]
     others = set(restarted.processes()) - {store}

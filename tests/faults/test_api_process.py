@@ -43,6 +43,7 @@ def store(shared_server: RealServer) -> Iterator[OpenStore]:
         yield store
 
 
+@pytest.mark.promise("T5")
 def test_a_frozen_store_is_a_503_in_time_and_nothing_counts_twice(
     shared_server: RealServer, store: OpenStore, api: ApiProcess
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_frozen_store_is_a_503_in_time_and_nothing_counts_twice(
     law("T5", "chains with a double effect after the thaw", max(accepted - distinct, 0), at_most=0)
 
 
+@pytest.mark.promise("T23")
 def test_what_the_service_adds_to_a_fit(store: OpenStore, api: ApiProcess) -> None:
     """From the POST to the worker that holds the chain, and from the worker's answer to the subscriber's frame."""
     fitted = encode_document(document("ADDED", AS_OF_MS, 0))
@@ -106,6 +108,7 @@ def _report(what: str, seconds: Sequence[float]) -> None:
     timing("T23", f"{what}, p99", float(p99), "ms", at_most=25.0)
 
 
+@pytest.mark.promise("T22")
 def test_subscribers_are_told_to_come_back_and_the_process_ends_in_time(store: OpenStore, api: ApiProcess) -> None:
 
     async def codes() -> tuple[list[int | None], float]:

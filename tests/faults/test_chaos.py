@@ -32,6 +32,8 @@ STEPS = 2_000
 """Chains of an underlying, more than come up: from one to the next the recorded market moves on every now and then."""
 ZOMBIE_S = 2.2
 """How long a worker is stopped: more than two leases."""
+JUDGED = {"ok", "degraded", "fallback", "moved", "rejected"}
+"""How a good chain may end: the gate stops one at times, of a market that moved on while chains were left out."""
 
 
 class Witness(threading.Thread):
@@ -152,7 +154,7 @@ def drained(store: OpenStore) -> bool:
 
 
 @pytest.mark.promise("T1")
-@pytest.mark.parametrize("seed", seeds(full=2))
+@pytest.mark.parametrize("seed", seeds(full=1))
 def test_chaos_breaks_no_law(server: RealServer, store: OpenStore, crew: Crew, seed: int) -> None:
     recordings()
     crew.start_warm(*(f"w{number}" for number in range(WORKERS)), target=calibrate)
@@ -186,7 +188,7 @@ def _assert_lawful(store: OpenStore, witness: Witness) -> None:
         heard = [surface for surface in witness.heard if surface.underlying == name]
         assert all(a.version < b.version for a, b in itertools.pairwise(heard)), "versions rise"
         counts = store.counts(name)
-        assert counts.calibrations.keys() <= {"ok", "degraded", "fallback"}, (counts.calibrations, counts.last_failure)
+        assert counts.calibrations.keys() <= JUDGED, (counts.calibrations, counts.last_failure)
         history = store.run(store.api.surfaces.history(name, before=None, limit=1_000))[::-1]
         orders = [(surface.as_of_ms, surface.sequence) for surface in history]
         assert orders == sorted(orders), "an older chain never replaces a newer surface"

@@ -16,6 +16,7 @@ from tests.store.stored import AS_OF_MS, HANGS_AFTER_S, OpenStore, until
 CHAINS = 12
 
 
+@pytest.mark.promise("T20")
 @pytest.mark.parametrize("skew", ["-1h", "+1h"])
 def test_a_worker_an_hour_off_works_beside_the_others(store: OpenStore, crew: Crew, skew: str) -> None:
     libraries = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")

@@ -55,6 +55,7 @@ def accepted_again(store: OpenStore) -> bool:
     return True
 
 
+@pytest.mark.promise("T7")
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 def test_a_full_disk_is_told_and_over_once_there_is_room(disk: Path, kind: str) -> None:
     server = RealServer(program_of(kind), folder=disk / "data")
@@ -70,7 +71,7 @@ def test_a_full_disk_is_told_and_over_once_there_is_room(disk: Path, kind: str) 
         until(lambda: accepted_again(store))
         timing(
             "T7",
-            f"{kind} everysec: from room on the disk to the next accepted chain",
+            "everysec: from room on the disk to the next accepted chain",
             time.monotonic() - began,
             "s",
             at_most=3.0,
@@ -83,6 +84,7 @@ def test_a_full_disk_is_told_and_over_once_there_is_room(disk: Path, kind: str) 
     server.close()
 
 
+@pytest.mark.promise("T7")
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 def test_a_server_that_ends_on_a_full_disk_comes_back_with_all_it_acknowledged(disk: Path, kind: str) -> None:
     server = RealServer(program_of(kind), appendfsync="always", folder=disk / "data")
@@ -97,7 +99,7 @@ def test_a_server_that_ends_on_a_full_disk_comes_back_with_all_it_acknowledged(d
         acknowledged = store.counts("BTC").received
         claimed(store.worker())
     server.close()
-    law("T7", f"{kind} always: chains kept through the server's end", acknowledged, at_least=10)
+    law("T7", "always: chains kept through the server's end", acknowledged, at_least=10)
 
 
 def _started(server: RealServer) -> bool:

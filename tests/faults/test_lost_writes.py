@@ -63,6 +63,7 @@ async def _lose_and_return(server: RealServer) -> tuple[list[float], float, int]
     return lost, back_s, len(acknowledged)
 
 
+@pytest.mark.promise("T4")
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 @pytest.mark.parametrize("attempt", seeds(full=4))
 def test_everysec_loses_two_seconds_of_acknowledgements_at_most(kind: str, attempt: int) -> None:
@@ -76,12 +77,12 @@ def test_everysec_loses_two_seconds_of_acknowledgements_at_most(kind: str, attem
     assert received >= given - len(lost)
     timing(
         "T4",
-        f"{kind} everysec: age of the oldest acknowledgement lost at kill -9",
+        "everysec: age of the oldest acknowledgement lost at kill -9",
         max(lost, default=0.0),
         "s",
         at_most=2.0,
     )
-    timing("T4", f"{kind}: from the restart of a killed server to its first answer", back_s, "s", at_most=2.0)
+    timing("T4", "from the restart of a killed server to its first answer", back_s, "s", at_most=2.0)
 
 
 def _published(store: OpenStore, as_of_ms: int, document: bytes) -> None:
@@ -90,6 +91,7 @@ def _published(store: OpenStore, as_of_ms: int, document: bytes) -> None:
     worker.commit(claimed(worker), document, outcome="ok", timings=TIMINGS)
 
 
+@pytest.mark.promise("T17")
 def test_a_version_is_never_given_to_a_second_surface_after_lost_writes(server: RealServer) -> None:
     with opened(server.url) as store:
         assert store.run(store.api.updates.next_updates(0.0)) == []

@@ -20,6 +20,7 @@ def network(server: RealServer) -> Iterator[Network]:
         yield network
 
 
+@pytest.mark.promise("T10")
 def test_who_was_cut_off_beyond_its_lease_changes_nothing_when_it_is_back(
     network: Network, store: OpenStore, crew: Crew
 ) -> None:
@@ -50,6 +51,7 @@ def test_who_was_cut_off_beyond_its_lease_changes_nothing_when_it_is_back(
     assert (after.prev_version, after.version > newest.version) == (newest.version, True)
 
 
+@pytest.mark.promise("T10")
 def test_a_slow_way_costs_time_and_nothing_else(network: Network, store: OpenStore, crew: Crew) -> None:
     crew.start_warm("far", url=network.url)
     network.delay(0.1)
@@ -61,6 +63,7 @@ def test_a_slow_way_costs_time_and_nothing_else(network: Network, store: OpenSto
         assert (counts.fitted, counts.reclaimed, counts.fenced) == (1, 0, 0)
 
 
+@pytest.mark.promise("T10")
 def test_connections_that_break_during_a_fit_are_made_anew(network: Network, store: OpenStore, crew: Crew) -> None:
     crew.start_warm("far", url=network.url)
     store.submit(sequence=SLOW)

@@ -106,6 +106,7 @@ async def _drained(store: AsyncStore) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.promise("T4")
 @pytest.mark.parametrize("victim", [0, 1] if FULL else [0])
 def test_a_killed_primary_takes_only_its_shards_along(cluster: Cluster, victim: int) -> None:
     over, traffic = threading.Event(), Traffic()

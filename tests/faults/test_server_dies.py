@@ -13,11 +13,10 @@ from app.service.event import Event, EventKind, Notice
 from app.service.ports import Claim, PublishedSurface, StoreUnavailable, SubmitOutcome
 from app.store.connect import AsyncStore, connect_async, connect_worker
 from app.store.keys import EVENTS_KEPT, Keys
-from app.store.server_program import find_server
 from app.store.work_queue import RedisWorkQueue
-from tests.faults.extent import FULL, SEED
+from tests.faults.extent import FULL, KINDS, SEED
 from tests.faults.figures import law
-from tests.servers import DEBIAN_SERVER, RealServer
+from tests.servers import RealServer, program_of
 from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, assert_conserved, opened
 
 KILLS = 10 if FULL else 4
@@ -129,11 +128,10 @@ async def _drained(store: AsyncStore) -> None:
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("program", [None, DEBIAN_SERVER], ids=["valkey", "redis"])
-def test_nothing_acknowledged_is_lost_when_the_server_is_killed(program: Path | None) -> None:
-    if program and not program.exists():
-        pytest.skip(f"{program} is not installed")
-    server = RealServer(program or find_server(), appendfsync="always")
+@pytest.mark.promise("T4")
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_nothing_acknowledged_is_lost_when_the_server_is_killed(kind: str) -> None:
+    server = RealServer(program_of(kind), appendfsync="always")
     over = threading.Event()
     benches = [Bench(connect_worker(server.url, name=f"w{i}", lease_s=0.5), over) for i in range(2)]
     for bench in benches:
@@ -208,8 +206,10 @@ def _assert_whole(store: OpenStore) -> None:
         assert store.run(store.api.surfaces.after(counts.underlying, 0, 1_000)) is not None
 
 
-def test_a_log_cut_anywhere_is_a_valid_past(tmp_path: Path) -> None:
-    server = RealServer(find_server())
+@pytest.mark.promise("T8")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_log_cut_anywhere_is_a_valid_past(kind: str, tmp_path: Path) -> None:
+    server = RealServer(program_of(kind))
     written = server.folder / "appendonlydir"
     try:
         _worked_on(server)

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from app.service.ports import StoreUnavailable, UnderlyingCounts
 from app.store.keys import MAX_ATTEMPTS, Keys
 from app.worker import EXIT_FIT_LIMIT
@@ -49,6 +51,7 @@ def holder(store: OpenStore) -> str:
     return str(store.run(store.api.fleet._link.run("EVAL", ask, 1, KEYS.queue(0))).decode()).partition("-")[0]
 
 
+@pytest.mark.promise("T12")
 def test_a_worker_lives_on_after_bad_chains(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one")
     for i, kind in enumerate((RAISES, REFUSES, QUICK)):
@@ -60,6 +63,7 @@ def test_a_worker_lives_on_after_bad_chains(store: OpenStore, crew: Crew) -> Non
     assert crew.exit_code("one", within_s=0.0) is None
 
 
+@pytest.mark.promise("T3")
 def test_sigterm_ends_an_idle_worker_at_once(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one")
     crew.members["one"].terminate()
@@ -69,6 +73,7 @@ def test_sigterm_ends_an_idle_worker_at_once(store: OpenStore, crew: Crew) -> No
     assert store.run(store.api.fleet.status()).workers_alive == 0
 
 
+@pytest.mark.promise("T3")
 def test_sigterm_lets_a_short_fit_finish(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one")
     store.submit(sequence=SLOW)
@@ -81,6 +86,7 @@ def test_sigterm_lets_a_short_fit_finish(store: OpenStore, crew: Crew) -> None:
     assert (counts.fitted, counts.pending, counts.reclaimed) == (1, 0, 0)
 
 
+@pytest.mark.promise("T3")
 def test_sigterm_hands_a_long_fit_back_at_no_cost(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one")
     store.submit(sequence=HANGS)
@@ -95,6 +101,7 @@ def test_sigterm_hands_a_long_fit_back_at_no_cost(store: OpenStore, crew: Crew) 
     assert store.counts().reclaimed == 0
 
 
+@pytest.mark.promise("T12")
 def test_what_fails_after_the_surface_is_out_costs_no_surface(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one")
     for i, kind in enumerate((RAISES_AFTERWARDS, QUICK)):
@@ -104,6 +111,7 @@ def test_what_fails_after_the_surface_is_out_costs_no_surface(store: OpenStore, 
     assert crew.exit_code("one", within_s=0.0) is None
 
 
+@pytest.mark.promise("T13")
 def test_what_hangs_after_the_surface_is_out_ends_the_worker_alone(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one")
     store.submit(sequence=HANGS_AFTERWARDS)
@@ -117,6 +125,7 @@ def test_what_hangs_after_the_surface_is_out_ends_the_worker_alone(store: OpenSt
     assert (counts.fitted, counts.reclaimed, counts.fenced) == (2, 0, 0)
 
 
+@pytest.mark.promise("T3")
 def test_sigterm_does_not_wait_for_what_hangs_afterwards(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one")
     store.submit(sequence=HANGS_AFTERWARDS)
@@ -126,6 +135,7 @@ def test_sigterm_does_not_wait_for_what_hangs_afterwards(store: OpenStore, crew:
     assert (store.counts().fitted, store.counts().pending) == (1, 0)
 
 
+@pytest.mark.promise("T2")
 def test_a_killed_worker_is_replaced_within_its_lease(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one", "two")
     store.submit(sequence=SLOW)
@@ -142,6 +152,7 @@ def test_a_killed_worker_is_replaced_within_its_lease(store: OpenStore, crew: Cr
     assert store.newest_document() == b'{"attempt":2,"by":"%s"}' % survivor.encode()
 
 
+@pytest.mark.promise("T13")
 def test_a_fit_that_hangs_ends_its_process(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one")
     store.submit(sequence=HANGS)
@@ -155,6 +166,7 @@ def test_a_fit_that_hangs_ends_its_process(store: OpenStore, crew: Crew) -> None
     assert until(lambda: next_worker.claim(0.1)).attempt == 2, "the hang counts as an attempt"
 
 
+@pytest.mark.promise("T10")
 def test_a_frozen_worker_that_wakes_late_changes_nothing(store: OpenStore, crew: Crew) -> None:
     crew.start_warm("one", "two")
     store.submit(sequence=SLOW)
@@ -170,6 +182,7 @@ def test_a_frozen_worker_that_wakes_late_changes_nothing(store: OpenStore, crew:
     assert store.run(store.api.surfaces.newest("BTC")) == newest
 
 
+@pytest.mark.promise("T12")
 def test_a_poison_chain_takes_three_workers_and_no_more(store: OpenStore, crew: Crew) -> None:
     store.submit(sequence=DIES)
     for attempt in range(MAX_ATTEMPTS):
@@ -185,6 +198,7 @@ def test_a_poison_chain_takes_three_workers_and_no_more(store: OpenStore, crew: 
     assert [kind for kind, _ in events(store)] == ["dead_letter", "gate"]
 
 
+@pytest.mark.promise("T4")
 def test_a_worker_outlives_the_server_and_its_fit_is_published(
     server: RealServer, store: OpenStore, crew: Crew
 ) -> None:
