@@ -62,7 +62,7 @@ REFUSED = {
     "unknown instruments": ("deribit", deribit("VICTIM-SOMEDAY-60000-C", "VICTIM-31FEB24-60000-P"), 422),
     "an error of the venue": ("deribit", b'{"error": {"code": 10028, "message": "too_many_requests"}}', 422),
     "no options": ("deribit", deribit(), 422),
-    "3 MB": ("native", b" " * 3_000_000, 413),
+    "9 MB": ("native", b" " * 9_000_000, 413),
     "an unknown venue": ("nowhere", body(), 404),
 }
 
