@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.commands import COMMANDS, command
+from app.garbage import collect_seldom
 from app.settings import InvalidSettings, use_kernels_of_this_code, use_one_numeric_thread
 
 INTERRUPTED: Final = 128 + signal.SIGINT
@@ -16,6 +17,7 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command named first in ``arguments`` (default: the process's) and return its exit code."""
+    collect_seldom()
     use_one_numeric_thread()
     use_kernels_of_this_code()
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -13,6 +13,7 @@ from app.api.rate_limit import RateLimit
 from app.api.server import serve
 from app.api.services import ApiLimits, ApiServices
 from app.code_version import VERSION
+from app.garbage import keep_what_is_there
 from app.quant.warm_up import warm_up_queries
 from app.service.ports import StoreUnavailable
 from app.settings import InvalidSettings, Settings, load, required_redis_url
@@ -34,9 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _require_a_way_in(settings)
         warm_up_queries()
-        services = _services(settings)
+        app = create_app(_services(settings))
+        keep_what_is_there()
         serve(
-            create_app(services),
+            app,
             settings.host,
             settings.port,
             max_message_bytes=settings.max_body_bytes,

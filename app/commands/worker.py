@@ -7,6 +7,7 @@ import socket
 
 from app import logs
 from app.commands.calibration_policy import calibration_policy, challenge_policy
+from app.garbage import keep_what_is_there
 from app.quant.compiled import uncached_kernels
 from app.quant.warm_up import warm_up
 from app.service.challenge import challenge
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     run_worker(
         queue,
         recalibrate=functools.partial(recalibrate, decode_chain=decode_chain, policy=policy),
-        warm_up=warm_up,
+        warm_up=_get_ready,
         name=arguments.name,
         lease_s=settings.lease_s,
         fit_limit_s=settings.fit_limit_s,
@@ -62,3 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     queue.close()
     return 0
+
+
+def _get_ready() -> None:
+    warm_up()
+    keep_what_is_there()
