@@ -24,6 +24,7 @@ from app.quant.gate import widening_since
 from app.quant.gate_rules import GateRules
 from app.quant.innovations import innovations_of
 from app.quant.maintenance import MaintainedFit, MaintenanceState, maintain_surface
+from app.quant.parity_check import LEAST_STRIKES
 from app.quant.smile import read_smiles
 from app.quant.surface import VolSurface
 from app.service.document import decode_document, encode_document
@@ -103,11 +104,13 @@ def drawn(seed: int, number: int) -> Case:
     harmless = chain
     for name in bad:
         chain = BAD[name](chain, rng) if chain.expiries else chain
+    # Listed without puts and calls of a strike, premiums that are all off by a factor are a market like any other.
+    blind = "premiums_off" in bad and sum(check.strikes for check in read_smiles(chain).parity) < LEAST_STRIKES
     return Case(
         f"{source} {at} {before}: {' + '.join([*benign, *bad]) or 'as it was'}",
         chain,
         harmless if bad else None,
-        max([BELIEVED.get(name, BARS) for name in bad], default=BARS),
+        math.inf if blind else max([BELIEVED.get(name, BARS) for name in bad], default=BARS),
         known.fit.surface if known else None,
         known.state if known else None,
     )
