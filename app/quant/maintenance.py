@@ -6,8 +6,6 @@ only, is kept in a small state that travels with the surface. The same chain, su
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from app.quant.arrays import FloatArray
 from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus, calibrate_chain, read_chain
 from app.quant.chain import OptionChain
@@ -186,11 +184,10 @@ def _evidence(
     as_of_ms: int,
     takes_over: bool,
 ) -> Evidence:
-    """Return what the gate judges by. In a shift of regime bars mean little, so no quote is left out by them."""
     shifted = reading.regime is Regime.SHIFT
-    flagged = unconfirmed(innovations, widening_since(previous, as_of_ms))
-    kept_out = np.zeros_like(flagged) if shifted else flagged
-    return Evidence(previous, innovations, kept_out, shifted, takes_over)
+    widening = widening_since(previous, as_of_ms) * (BAND_WIDENING if shifted else 1.0)
+    flagged = unconfirmed(innovations, widening, shifted=shifted)
+    return Evidence(previous, innovations, flagged, shifted, takes_over)
 
 
 def _trouble(before: MaintenanceState, reading: RegimeReading) -> str | None:

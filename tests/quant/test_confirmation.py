@@ -6,10 +6,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.quant.confirmation import NEIGHBOURS, _median_of_neighbours, confirmed_smiles, unconfirmed
+from app.quant.calibration import SurfaceStatus
+from app.quant.confirmation import NEIGHBOURS, _median, _neighbours, confirmed_smiles, unconfirmed
 from app.quant.innovations import Innovations, innovations_of
+from app.quant.maintenance import maintain_surface
+from app.quant.regime import Regime
 from app.quant.smile import read_smiles
-from tests.quant.market import maintained_series, recorded_chains
+from tests.quant.market import maintained_series, recorded_chains, repriced
 
 
 @given(st.lists(st.floats(-1.0, 1.0), min_size=NEIGHBOURS + 1, max_size=40))
@@ -19,7 +22,7 @@ def test_the_median_of_neighbours_is_the_plain_one(errors: list[float]) -> None:
         np.median([error[j] for j in range(max(i - NEIGHBOURS, 0), min(i + NEIGHBOURS + 1, error.size)) if j != i])
         for i in range(error.size)
     ]
-    np.testing.assert_allclose(_median_of_neighbours(error, np.array([0, error.size])), expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(_median(_neighbours(error, np.array([0, error.size]))), expected, rtol=0, atol=1e-15)
 
 
 def smile_of(error: np.ndarray, half_width: float = 0.01) -> Innovations:
@@ -47,6 +50,32 @@ def test_one_quote_alone_is_not_believed_and_all_together_are() -> None:
     assert not unconfirmed(smile_of(np.full(15, 0.3)), 1.0).any()
     tilted = np.linspace(-0.1, 0.1, 15)
     assert not unconfirmed(smile_of(tilted), 1.5).any()
+
+
+def test_in_a_shift_neighbours_that_differ_confirm_more() -> None:
+    """A crash bends a smile by many bars; one quote far from all others is no crash."""
+    bent = 0.2 * np.linspace(-1.0, 1.0, 15) ** 2
+    alone = bent.copy()
+    alone[3] += 0.5
+    assert unconfirmed(smile_of(bent), 1.0).any()
+    assert not unconfirmed(smile_of(bent), 1.0, shifted=True).any()
+    assert np.flatnonzero(unconfirmed(smile_of(alone), 1.0, shifted=True)).tolist() == [3]
+
+
+def test_a_fat_finger_is_left_out_while_the_regime_shifts() -> None:
+    at, before = 12, maintained_series("ETH")[11]
+    shifted = repriced(recorded_chains("ETH")[at], 0.9)
+    far = shifted.expiries[-3]
+    told = np.flatnonzero(far.is_call & (far.bid > 0.0) & (far.ask > 0.0) & (far.strike > 1.5 * far.forward))
+    scale = np.ones(len(far))
+    scale[told[0]] = 0.1
+    wrong = replace(far, bid=scale * far.bid, ask=scale * far.ask)
+    chain = replace(shifted, expiries=tuple(wrong if e is far else e for e in shifted.expiries))
+    true, found = (maintain_surface(c, previous=before.fit.surface, state=before.state) for c in (shifted, chain))
+    assert true.regime is found.regime is Regime.SHIFT
+    assert true.fit.report.quotes_dropped.get("unconfirmed", 0) == 0
+    assert found.fit.report.quotes_dropped["unconfirmed"] == 1
+    assert found.fit.status is SurfaceStatus.OK
 
 
 def test_nothing_is_judged_without_bars_or_neighbours() -> None:
