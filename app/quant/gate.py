@@ -94,10 +94,9 @@ def _absolute(fit: SurfaceFit, rules: GateRules) -> Iterator[Finding]:
 
 def _parity(read: ReadChain, rules: GateRules) -> Iterator[Finding]:
     """Prices off by a factor make a good smile, but puts and calls that no forward reconciles."""
-    checks = judged_expiries(read.parity)
-    share = contradicted_share(checks)
+    share = contradicted_share(read.parity)
     yield from _above("parity: share of strikes whose put and call contradict", share, math.inf, rules.rejected_parity)
-    for check in checks:
+    for check in judged_expiries(read.parity):
         if check.contradicted > rules.degraded_parity:
             out = check.strikes - check.reconciled
             yield (
@@ -222,13 +221,13 @@ def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool, rules: 
         if size <= worst:
             continue
         alone = believed or evidence.shifted or size <= rules.large_jump
-        if not _mids_moved(innovations, innovations.slice == i, z, move, float(bars[j]), rules) or not (
-            alone or _expiries_moved(innovations, widening, innovations.expiries[i], z, move, rules)
-        ):
+        here = _mids_moved(innovations, innovations.slice == i, z, move, float(bars[j]), rules)
+        if not here or not (alone or _expiries_moved(innovations, widening, innovations.expiries[i], z, move, rules)):
             worst = size
             sentence = (
-                f"jump: vol at log-moneyness {innovations.k[rows[j]]:.4g}, {innovations.t[i] * 365.0:.1f} days,"
-                f" moved by {move:+.4f}, {size:.1f} half-widths of its bar, and the mids do not confirm it"
+                f"jump: vol at log-moneyness {innovations.k[rows[j]]:.4g}, {innovations.t[i] * 365.0:.1f} days, moved by"
+                f" {move:+.4f}, {size:.1f} half-widths of its bar, and the mids"
+                f" {'of other expiries' if here else 'around it'} do not confirm it"
             )
     return worst, sentence
 

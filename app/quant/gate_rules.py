@@ -44,7 +44,7 @@ class GateRules:
     """Contradict the forward that its other strikes agree on. In 553 recorded chains not one strike did; in index
     options with quotes of different moments up to a third, a sixth over all expiries."""
     rejected_parity: float = _rule(
-        0.4, 0.0, 1.0, "share of all strikes whose put and call contradict above which it is rejected"
+        0.3, 0.0, 1.0, "share of all strikes whose put and call contradict above which it is rejected"
     )
     """No market makes them; a tenth on every premium makes half of the strikes contradict."""
     degraded_quotes: float = _rule(0.5, 0.0, 1.0, "quotes used, in those used before, below which it is degraded")

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from app.quant.parity import MIN_PAIRS
+
 LEAST_STRIKES: Final = 5
-"""Strikes with a two-sided put and call below which an expiry is not judged: of two that differ, which is wrong?"""
+"""Strikes with a two-sided put and call below which nothing is judged: of two that differ, which is wrong?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ def judged_expiries(checks: Sequence[ParityCheck]) -> tuple[ParityCheck, ...]:
 
 
 def contradicted_share(checks: Sequence[ParityCheck]) -> float:
-    """Return the share of all strikes of ``checks`` that contradict their expiry; 0 without any."""
-    strikes = sum(check.strikes for check in checks)
-    return sum(check.strikes - check.reconciled for check in checks) / strikes if strikes else 0.0
+    """Return the share of strikes that contradict others of their expiry, over all that has others; 0 of too few."""
+    compared = [check for check in checks if check.strikes >= MIN_PAIRS]
+    strikes = sum(check.strikes for check in compared)
+    reconciled = sum(check.reconciled for check in compared)
+    return (strikes - reconciled) / strikes if strikes >= LEAST_STRIKES else 0.0

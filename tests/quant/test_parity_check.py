@@ -33,7 +33,12 @@ def test_an_expiry_of_few_strikes_is_not_judged() -> None:
     assert judged_expiries([few, half, whole]) == (half, whole)
     assert half.contradicted == 0.5
     assert contradicted_share([half, whole]) == 5 / 40
-    assert contradicted_share([]) == 0.0
+
+
+def test_few_strikes_of_many_expiries_tell_together() -> None:
+    lone, two, three = ParityCheck(0.1, 1, 0), ParityCheck(0.2, 2, 0), ParityCheck(0.3, 3, 2)
+    assert contradicted_share([lone, two, three]) == 3 / 5
+    assert contradicted_share([lone, two, two]) == contradicted_share([]) == 0.0
 
 
 @pytest.mark.parametrize("underlying", ["BTC", "ETH"])
@@ -43,8 +48,7 @@ def test_no_strike_of_a_recorded_day_contradicts_its_expiry(underlying: str) -> 
         assert len(checks) == len(chain.expiries)
         judged = judged_expiries(checks)
         assert sum(check.strikes for check in judged) >= 20
-        assert contradicted_share(judged) == 0.0
-        assert contradicted_share(judged_expiries(read_smiles(repriced(chain, 0.9)).parity)) == 0.0
+        assert contradicted_share(checks) == contradicted_share(read_smiles(repriced(chain, 0.9)).parity) == 0.0
 
 
 def test_a_strike_off_by_more_than_its_spread_is_counted() -> None:
