@@ -225,8 +225,8 @@ def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool, rules: 
         if not here or not (alone or _expiries_moved(innovations, widening, innovations.expiries[i], z, move, rules)):
             worst = size
             sentence = (
-                f"jump: vol at log-moneyness {innovations.k[rows[j]]:.4g}, {innovations.t[i] * 365.0:.1f} days, moved by"
-                f" {move:+.4f}, {size:.1f} half-widths of its bar, and the mids"
+                f"jump: vol at log-moneyness {innovations.k[rows[j]]:.4g}, {innovations.t[i] * 365.0:.1f} days, moved"
+                f" by {move:+.4f}, {size:.1f} half-widths of its bar, and the mids"
                 f" {'of other expiries' if here else 'around it'} do not confirm it"
             )
     return worst, sentence
