@@ -82,7 +82,6 @@ def create_app(services: ApiServices) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False},
     )
     app.add_middleware(Observed, metrics=context.metrics)
     install_handlers(app)
