@@ -20,6 +20,7 @@ from app.quant.lone_expiry import loneliest_move
 from app.quant.parity_check import contradicted_share, judged_expiries
 from app.quant.slice_variance import stacked_variance
 from app.quant.surface import SurfaceSlice, VolSurface
+from app.quant.unconfirmed_jump import worst_jump
 from app.quant.vanished_expiry import vanished_expiries
 from app.quant.vol_band import half_widths
 
@@ -121,6 +122,7 @@ def _against_previous(
     if fit.surface.as_of_ms - evidence.previous.as_of_ms > rules.comparable_s * 1e3:
         return
     believed = state.rejected + 1 >= rules.believed_after
+    widening = widening_since(evidence.previous, fit.surface.as_of_ms)
     share = float(evidence.flagged.mean()) if evidence.flagged.size else 0.0
     yield from _above("unconfirmed: share of quotes", share, math.inf, rules.rejected_unconfirmed)
     missing = _missing(fit, read, evidence.previous, rules)
@@ -136,12 +138,10 @@ def _against_previous(
     if apart > rules.rejected_forward:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {rules.rejected_forward:g}"
-    yield from _lone_expiry(fit.surface, evidence, believed, rules)
+    yield from _lone_expiry(evidence.innovations, widening, believed, rules)
     if evidence.took_over:
         return
-    size, sentence = _worst_jump(fit.surface, evidence, believed, rules)
-    if sentence:
-        yield SurfaceStatus.REJECTED if size > rules.rejected_jump else SurfaceStatus.DEGRADED, sentence
+    yield from _jump(fit.surface, evidence, widening, believed, rules)
 
 
 def _missing(fit: SurfaceFit, read: ReadChain, previous: VolSurface, rules: GateRules) -> int:
@@ -183,10 +183,9 @@ def _forward_moves(surface: VolSurface, previous: VolSurface) -> FloatArray:
     return np.array([math.log(s.forward / before[s.expiry_ms]) for s in surface.slices if s.expiry_ms in before])
 
 
-def _lone_expiry(surface: VolSurface, evidence: Evidence, believed: bool, rules: GateRules) -> Iterator[Finding]:
+def _lone_expiry(innovations: Innovations, widening: float, believed: bool, rules: GateRules) -> Iterator[Finding]:
     """Other expiries that move confirm the direction of a jump, not its size: the neighbours do."""
-    widening = widening_since(evidence.previous, surface.as_of_ms)
-    lone = loneliest_move(evidence.innovations, widening, rules.judged_deviations)
+    lone = loneliest_move(innovations, widening, rules.judged_deviations)
     if lone and lone.half_widths > rules.degraded_lone:
         status = (
             SurfaceStatus.DEGRADED if believed or lone.half_widths <= rules.rejected_lone else SurfaceStatus.REJECTED
@@ -198,58 +197,18 @@ def _lone_expiry(surface: VolSurface, evidence: Evidence, believed: bool, rules:
         )
 
 
-def _worst_jump(surface: VolSurface, evidence: Evidence, believed: bool, rules: GateRules) -> tuple[float, str | None]:
-    """Return the largest move beyond the bars, in half-widths, that the mids do not confirm, and its sentence.
-
-    Looked at are the places of the chain's own quotes. In a shift of regime most expiries have confirmed a move.
-    """
-    innovations = evidence.innovations
-    widening = widening_since(evidence.previous, surface.as_of_ms)
-    new = {s.expiry_ms: s for s in surface.slices}
-    fitted = np.array([expiry_ms in new for expiry_ms in innovations.expiries], dtype=np.bool_)
-    rows = np.flatnonzero(fitted[innovations.slice])
-    after = [new[expiry_ms] for expiry_ms in innovations.expiries if expiry_ms in new]
-    at = (np.cumsum(fitted) - 1)[innovations.slice[rows]]
-    w = stacked_variance([s.curve for s in after], at, innovations.k[rows])
-    moves = np.sqrt(w / np.array([s.t for s in after])[at]) - innovations.vol[rows]
-    bars = widening * innovations.half_width[rows]
-    sizes = np.abs(moves) / bars
-    worst: float = 0.0
-    sentence: str | None = None
-    for j in np.flatnonzero((np.abs(innovations.deviations[rows]) <= rules.judged_deviations) & (sizes > 1.0)).tolist():
-        move, size, z, i = float(moves[j]), float(sizes[j]), innovations.deviations[rows[j]], innovations.slice[rows[j]]
-        if size <= worst:
-            continue
-        alone = believed or evidence.shifted or size <= rules.large_jump
-        here = _mids_moved(innovations, innovations.slice == i, z, move, float(bars[j]), rules)
-        if not here or not (alone or _expiries_moved(innovations, widening, innovations.expiries[i], z, move, rules)):
-            worst = size
-            sentence = (
-                f"jump: vol at log-moneyness {innovations.k[rows[j]]:.4g}, {innovations.t[i] * 365.0:.1f} days, moved"
-                f" by {move:+.4f}, {size:.1f} half-widths of its bar, and the mids"
-                f" {'of other expiries' if here else 'around it'} do not confirm it"
-            )
-    return worst, sentence
-
-
-def _mids_moved(innovations: Innovations, here: BoolArray, z: float, move: float, bar: float, rules: GateRules) -> bool:
-    """Tell whether the median of the nearest mids is within ``bar`` of the new vol, or made enough of ``move``."""
-    nearest = np.argsort(np.abs(innovations.deviations[here] - z), kind="stable")[: rules.confirming_quotes]
-    mid = float(np.median(innovations.error[here][nearest]))
-    return abs(move - mid) <= bar or mid / move >= rules.confirming_move
-
-
-def _expiries_moved(
-    innovations: Innovations, widening: float, expiry_ms: int, z: float, move: float, rules: GateRules
-) -> bool:
-    """Tell whether enough of the other expiries moved the same way, by ``confirming_move`` of their bars."""
-    votes = []
-    for i, other in enumerate(innovations.expiries):
-        near = (innovations.slice == i) & (np.abs(innovations.deviations - z) <= rules.confirming_reach)
-        if other != expiry_ms and near.any() and np.isfinite(innovations.half_width[near]).all():
-            sizes = innovations.error[near] / (widening * innovations.half_width[near])
-            votes.append(float(np.median(sizes)) * math.copysign(1.0, move) >= rules.confirming_move)
-    return bool(votes) and float(np.mean(votes)) >= rules.confirming_expiries
+def _jump(
+    surface: VolSurface, evidence: Evidence, widening: float, believed: bool, rules: GateRules
+) -> Iterator[Finding]:
+    """In a shift of regime most expiries have confirmed a move already."""
+    jump = worst_jump(surface, evidence.innovations, widening, believed or evidence.shifted, rules)
+    if jump:
+        yield (
+            SurfaceStatus.REJECTED if jump.half_widths > rules.rejected_jump else SurfaceStatus.DEGRADED,
+            f"jump: vol at log-moneyness {jump.log_moneyness:.4g}, {jump.t * 365.0:.1f} days, moved by"
+            f" {jump.move:+.4f}, {jump.half_widths:.1f} half-widths of its bar, and the mids"
+            f" {'of other expiries' if jump.alone else 'around it'} do not confirm it",
+        )
 
 
 def _relative_bars(slices: Sequence[SurfaceSlice]) -> FloatArray:

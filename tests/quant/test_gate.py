@@ -100,6 +100,7 @@ def test_old_drift_of_other_expiries_confirms_no_large_jump() -> None:
     found = maintain_surface(cheap, previous=calm.fit.surface, state=calm.state).fit
     assert found.status is SurfaceStatus.REJECTED
     assert "jump: vol at" in (found.reason or "")
+    assert "the mids of other expiries do not confirm it" in (found.reason or "")
 
 
 def test_a_fat_finger_is_left_out_and_counted() -> None:
