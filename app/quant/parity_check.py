@@ -11,7 +11,7 @@ from typing import Final
 from app.quant.parity import MIN_PAIRS
 
 LEAST_STRIKES: Final = 5
-"""Strikes with a two-sided put and call below which nothing is judged: of two that differ, which is wrong?"""
+"""Strikes with a two-sided put and call that a chain is judged by as a whole: fewer are one or two books' word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class ParityCheck:
 
 
 def judged_expiries(checks: Sequence[ParityCheck]) -> tuple[ParityCheck, ...]:
-    """Return the checks with enough strikes to say which of them are wrong."""
-    return tuple(check for check in checks if check.strikes >= LEAST_STRIKES)
+    """Return the checks of expiries where a strike has another to contradict."""
+    return tuple(check for check in checks if check.strikes >= MIN_PAIRS)
 
 
 def contradicted_share(checks: Sequence[ParityCheck]) -> float:
     """Return the share of strikes that contradict others of their expiry, over all that has others; 0 of too few."""
-    compared = [check for check in checks if check.strikes >= MIN_PAIRS]
+    compared = judged_expiries(checks)
     strikes = sum(check.strikes for check in compared)
     reconciled = sum(check.reconciled for check in compared)
     return (strikes - reconciled) / strikes if strikes >= LEAST_STRIKES else 0.0

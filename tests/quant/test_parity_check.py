@@ -10,7 +10,7 @@ from app.quant.calibration import SurfaceStatus
 from app.quant.chain import OptionChain
 from app.quant.gate_rules import DEFAULT_RULES
 from app.quant.maintenance import MaintainedFit, maintain_surface
-from app.quant.parity_check import LEAST_STRIKES, ParityCheck, contradicted_share, judged_expiries
+from app.quant.parity_check import ParityCheck, contradicted_share, judged_expiries
 from app.quant.regime import Regime
 from app.quant.smile import read_smiles
 from tests.quant.market import maintained_series, recorded_chains, repriced
@@ -28,8 +28,8 @@ def followed(underlying: str, at: int, chain: OptionChain) -> MaintainedFit:
     return maintain_surface(chain, previous=before.fit.surface, state=before.state)
 
 
-def test_an_expiry_of_few_strikes_is_not_judged() -> None:
-    few, half, whole = ParityCheck(0.1, LEAST_STRIKES - 1, 0), ParityCheck(0.2, 10, 5), ParityCheck(0.3, 30, 30)
+def test_a_strike_alone_is_not_judged() -> None:
+    few, half, whole = ParityCheck(0.1, 1, 0), ParityCheck(0.2, 10, 5), ParityCheck(0.3, 30, 30)
     assert judged_expiries([few, half, whole]) == (half, whole)
     assert half.contradicted == 0.5
     assert contradicted_share([half, whole]) == 5 / 40
