@@ -35,6 +35,10 @@ SMALLEST_RATE: Final = 0.05
 expiries are flat or inverted in total variance the market still moves; a twentieth of the variance is a vol that has
 fallen by three quarters and more, lower than any forward vol quoted."""
 
+LARGEST_VARIANCE: Final = 100.0
+"""Total variance at the money that is answered for: a price there is within 6e-7 of the forward, and of a variance twice
+as large it tells nothing any more. A vol of 100 % gets there in a century."""
+
 CONVERGED: Final = 1e-13
 """Relative error of at-the-money variance at which s^2 is accepted."""
 
@@ -47,10 +51,15 @@ _log_probability: Final[FloatArray] = np.log(_weights / _weights.sum())
 
 def variance_beyond(k: FloatArray, t: FloatArray, slices: Sequence[SliceState]) -> FloatArray:
     """Return w(k, t) for maturities ``t`` > the last slice's, arrays of one length. Raises InvalidQuery where t is so
-    far that no X of this family has enough variance."""
+    far that the total variance is more than LARGEST_VARIANCE, or than any X of this family has."""
     last = slices[-1]
     maturities, of_maturity = np.unique(t, return_inverse=True)
     target = at_the_money_variances([last]) + forward_variance_rate(slices) * (maturities - last.t)
+    if target[-1] > LARGEST_VARIANCE:
+        raise InvalidQuery(
+            f"total variance at the money {target[-1]:.4g} at {maturities[-1]:.4g} years, extrapolated from"
+            f" {last.t:.4g}: at most {LARGEST_VARIANCE:g} is answered for"
+        )
     spread = factor_variance(target, last)[of_maturity]
     return variance_of_product(k, spread, last)
 

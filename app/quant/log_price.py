@@ -19,6 +19,10 @@ HALF_LOG_TWO_PI: Final = 0.9189385332046727
 TOLERANCE: Final = 4e-16
 """Relative step at which an inversion stops: two units of rounding."""
 
+LARGEST_DEVIATION: Final = 1e3
+"""Where the search for a price upwards ends. From about 16 on a price at the money is its bound to the last digit, so that
+a target may lie above every price; a product that far out comes back with whatever deviation the search stopped at."""
+
 MAX_STEPS: Final = 100
 """Newton steps kept in a bracket; 4 to 6 are usual and halving alone needs 60."""
 
@@ -127,7 +131,7 @@ def scaled_deviations(
         while log_share(x, low)[0] > target:
             low *= 0.5
         high = 2.0 * low
-        while log_share(x, high)[0] < target:
+        while log_share(x, high)[0] < target and high < LARGEST_DEVIATION:
             low = high
             high *= 2.0
         scaled[i] = deviation_between(x, target, low, high)

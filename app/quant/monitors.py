@@ -185,13 +185,15 @@ def sample_of(surface: VolSurface, nodes: FloatArray) -> Sample:
     """Return what is watched of ``surface``."""
     put, call = DELTA_NAMES.index("25P"), DELTA_NAMES.index("25C")
     t = np.array(TENOR_DAYS) / 365.0
-    ends = np.tile([-_SLOPE_STEP, _SLOPE_STEP], t.size)
-    w, _ = interpolated_variances(ends, np.repeat(t, 2), surface.states)
-    vol = np.sqrt(w.reshape(-1, 2) / t[:, None])
-    slope = (vol[:, 1] - vol[:, 0]) / (2.0 * _SLOPE_STEP)
+    watched = np.isfinite(nodes).all(axis=1)
+    ends = np.tile([-_SLOPE_STEP, _SLOPE_STEP], int(watched.sum()))
+    w, _ = interpolated_variances(ends, np.repeat(t[watched], 2), surface.states)
+    vol = np.sqrt(w.reshape(-1, 2) / t[watched, None])
+    slope = np.full(t.size, np.nan)
+    slope[watched] = (vol[:, 1] - vol[:, 0]) / (2.0 * _SLOPE_STEP)
 
     def tenor(i: int) -> TenorSample | None:
-        if not np.isfinite(nodes[i]).all():
+        if not watched[i]:
             return None
         skew = float(nodes[i, put] - nodes[i, call])
         return TenorSample(float(nodes[i].mean()), skew, surface.forward(float(t[i])), float(slope[i]))

@@ -220,3 +220,11 @@ def test_questions_without_an_answer_raise() -> None:
     zero = SviCurve(0.0, 0.0, 0.0, 0.0, 0.1)
     with pytest.raises(InvalidParameters, match="must be positive"):
         interpolated_variance(LINE, 0.01, slices_of(zero))
+
+
+def test_half_an_hour_of_smile_does_not_answer_for_half_a_year() -> None:
+    """A variance of 0.15 in half an hour, as wrecked quotes gave it once, is one of 1,300 in half a year."""
+    half_an_hour = [replace(SURFACE[-1], t=5.7e-5)]
+    assert variance(5.8e-5, AT_THE_MONEY, half_an_hour)[0] > variance(5.7e-5, AT_THE_MONEY, half_an_hour)[0]
+    with pytest.raises(InvalidQuery, match="at most 100 is answered for"):
+        variance(0.5, AT_THE_MONEY, half_an_hour)

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.quant.black import otm_price
-from app.quant.log_price import deviation_between, log_price, log_share, mixed_deviations, scaled_deviations
+from app.quant.log_price import (
+    LARGEST_DEVIATION,
+    deviation_between,
+    log_price,
+    log_share,
+    mixed_deviations,
+    scaled_deviations,
+)
 
 
 def exact_log_price(k: float, s: float, call: bool) -> float:
@@ -78,3 +85,10 @@ def test_scaled_deviations_price_the_product() -> None:
     intrinsic = np.where(k[:, np.newaxis] >= 0.0, 1 - np.exp(shifted), np.exp(shifted) - 1)
     prices = (probability * factor * (out + np.maximum(intrinsic, 0.0))).sum(axis=1)
     assert otm_price(k, found) == pytest.approx(prices, rel=1e-12)
+
+
+def test_a_product_beyond_every_price_ends_the_search() -> None:
+    """Rounding puts its price at or above the bound, which no deviation reaches."""
+    log_factor = np.array([[-700.0, 30.0]])
+    found = scaled_deviations(np.zeros(1), log_factor, np.array([[-0.5, 1e-9]]), np.array([[20.0, 20.0]]))
+    assert 16.0 < found[0] <= 2.0 * LARGEST_DEVIATION

@@ -26,6 +26,7 @@ from app.quant.monitors import (
     page_hinkley,
     stepped,
 )
+from app.quant.nodes import node_vols
 from app.quant.surface import VolSurface
 from tests.quant.market import maintained_series
 
@@ -140,3 +141,11 @@ def test_a_recorded_market_drifts_when_inflation_figures_come_out_and_not_before
         assert all(f.state.monitors.alarms == () for f in before)
         raised = [alarm for f in fits for alarm in f.state.monitors.alarms]
         assert INFLATION_FIGURES_MS < min(alarm.raised_ms for alarm in raised) < INFLATION_FIGURES_MS + 3_600_000
+
+
+def test_a_surface_is_not_watched_beyond_its_expiries() -> None:
+    """One expiry of half an hour and a large variance: no tenor is watched, and none is extrapolated to."""
+    surface = maintained_series("BTC")[1].fit.surface
+    first = surface.slices[0]
+    alone = replace(surface, slices=(replace(first, t=first.t / 1000.0),))
+    assert monitored(MonitorState(), alone, node_vols(alone)).alarms == ()
