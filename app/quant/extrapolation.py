@@ -36,8 +36,8 @@ expiries are flat or inverted in total variance the market still moves; a twenti
 fallen by three quarters and more, lower than any forward vol quoted."""
 
 LARGEST_VARIANCE: Final = 100.0
-"""Total variance at the money that is answered for: a price there is within 6e-7 of the forward, and of a variance twice
-as large it tells nothing any more. A vol of 100 % gets there in a century."""
+"""Total variance at the money that is answered for: a price there is within 6e-7 of the forward, and tells nothing more
+of a variance twice as large. A vol of 100 % gets there in a century."""
 
 CONVERGED: Final = 1e-13
 """Relative error of at-the-money variance at which s^2 is accepted."""

@@ -20,8 +20,8 @@ TOLERANCE: Final = 4e-16
 """Relative step at which an inversion stops: two units of rounding."""
 
 LARGEST_DEVIATION: Final = 1e3
-"""Where the search for a price upwards ends. From about 16 on a price at the money is its bound to the last digit, so that
-a target may lie above every price; a product that far out comes back with whatever deviation the search stopped at."""
+"""Where the search for a price upwards ends. From about 16 on a price at the money is its bound to the last digit, so a
+target may lie above every price; a product that far out comes back with whatever deviation the search stopped at."""
 
 MAX_STEPS: Final = 100
 """Newton steps kept in a bracket; 4 to 6 are usual and halving alone needs 60."""
