@@ -185,7 +185,7 @@ def sample_of(surface: VolSurface, nodes: FloatArray) -> Sample:
     """Return what is watched of ``surface``."""
     put, call = DELTA_NAMES.index("25P"), DELTA_NAMES.index("25C")
     t = np.array(TENOR_DAYS) / 365.0
-    watched = np.isfinite(nodes).all(axis=1)
+    watched = np.array([np.isfinite(row).all() for row in nodes])
     ends = np.tile([-_SLOPE_STEP, _SLOPE_STEP], int(watched.sum()))
     w, _ = interpolated_variances(ends, np.repeat(t[watched], 2), surface.states)
     vol = np.sqrt(w.reshape(-1, 2) / t[watched, None])
