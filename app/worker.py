@@ -9,7 +9,6 @@ for and the fit does not end soon. Kernels release the interpreter's lock, or ne
 import logging
 import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -43,7 +42,6 @@ LONGEST_PAUSE_S: Final = 2.0
 """Between attempts to reach a store that is away; a restarted one is found within about as much."""
 CHAIN_DIGITS: Final = 12
 """Of a chain's SHA-256 in a line of the log; the surface's document has them all."""
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +52,6 @@ class _Fit:
     began: float
     began_ms: int
     leased: bool = True
-
-
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set, at once, whatever the main thread is computing.
-
-    Python runs a signal's handler between two steps of the main thread, and a compiled call is one step; so the
-    signals are blocked and a thread waits for them. Call it from the main thread, before others are started.
-    """
-    stop = threading.Event()
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-
-    def wait() -> None:
-        signal.sigwait(STOP_SIGNALS)
-        stop.set()
-
-    threading.Thread(target=wait, name="signals", daemon=True).start()
-    return stop
 
 
 def run_worker(

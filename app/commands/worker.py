@@ -13,10 +13,11 @@ from app.quant.warm_up import warm_up
 from app.service.challenge import challenge
 from app.service.recalibrate import recalibrate
 from app.settings import load, required_redis_url
+from app.stop_signals import stop_on_signals
 from app.store.codec import decode_chain
 from app.store.connect import connect_promotions, connect_scores, connect_worker
 from app.store.settlement import Retention
-from app.worker import ANSWER_FOR_S, ANSWER_SHARD_FOR_S, run_worker, stop_on_signals
+from app.worker import ANSWER_FOR_S, ANSWER_SHARD_FOR_S, run_worker
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,10 @@ from app.quant.models import DEFAULT_MODEL
 from app.service.event import EventKind, Notice
 from app.service.ports import Claim
 from app.service.recalibrate import CalibrationPolicy, Fitted, Unfit, recalibrate
+from app.stop_signals import stop_on_signals
 from app.store.codec import decode_chain
 from app.store.connect import connect_worker
-from app.worker import run_worker, stop_on_signals
+from app.worker import run_worker
 
 QUICK, SLOW, HANGS, DIES, RAISES, REFUSES, RAISES_AFTERWARDS, HANGS_AFTERWARDS = range(8)
 SLOW_S = 0.6
