@@ -15,7 +15,6 @@ s(t) is chosen so that at-the-money total variance grows linearly, at the forwar
 expiries; it increases in t because the at-the-money price increases with s.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -23,8 +22,7 @@ import numpy as np
 from app.quant.arrays import FloatArray
 from app.quant.errors import InvalidQuery
 from app.quant.log_price import scaled_deviations
-from app.quant.models.base import SliceState
-from app.quant.slice_variance import at_the_money_variances, variances
+from app.quant.slice_variance import StackedSlices
 
 NODES: Final = 21
 """Values of X. A flat slice stays flat to 1e-10 of its variance at double the last maturity, 4e-5 at five times and
@@ -49,42 +47,42 @@ _nodes, _weights = np.polynomial.hermite_e.hermegauss(NODES)
 _log_probability: Final[FloatArray] = np.log(_weights / _weights.sum())
 
 
-def variance_beyond(k: FloatArray, t: FloatArray, slices: Sequence[SliceState]) -> FloatArray:
+def variance_beyond(k: FloatArray, t: FloatArray, slices: StackedSlices) -> FloatArray:
     """Return w(k, t) for maturities ``t`` > the last slice's, arrays of one length. Raises InvalidQuery where t is so
     far that the total variance is more than LARGEST_VARIANCE, or than any X of this family has."""
-    last = slices[-1]
+    last = slices.maturities[-1]
     maturities, of_maturity = np.unique(t, return_inverse=True)
-    target = at_the_money_variances([last]) + forward_variance_rate(slices) * (maturities - last.t)
+    target = slices.at_the_money[-1] + forward_variance_rate(slices) * (maturities - last)
     if target[-1] > LARGEST_VARIANCE:
         raise InvalidQuery(
             f"total variance at the money {target[-1]:.4g} at {maturities[-1]:.4g} years, extrapolated from"
-            f" {last.t:.4g}: at most {LARGEST_VARIANCE:g} is answered for"
+            f" {last:.4g}: at most {LARGEST_VARIANCE:g} is answered for"
         )
-    spread = factor_variance(target, last)[of_maturity]
-    return variance_of_product(k, spread, last)
+    spread = factor_variance(target, slices)[of_maturity]
+    return variance_of_product(k, spread, slices)
 
 
-def forward_variance_rate(slices: Sequence[SliceState]) -> float:
+def forward_variance_rate(slices: StackedSlices) -> float:
     """Return the at-the-money variance a year added between the last two expiries, at least SMALLEST_RATE of the
     average."""
-    last = slices[-1]
-    *earlier, theta = at_the_money_variances(slices[-2:]).tolist()
-    average = float(theta / last.t)
+    *earlier, theta = slices.at_the_money[-2:].tolist()
+    *before, last = slices.maturities[-2:].tolist()
+    average = float(theta / last)
     if not earlier:
         return average
-    return max(float(theta - earlier[0]) / (last.t - slices[-2].t), SMALLEST_RATE * average)
+    return max(float(theta - earlier[0]) / float(last - before[0]), SMALLEST_RATE * average)
 
 
-def factor_variance(target: FloatArray, last: SliceState) -> FloatArray:
+def factor_variance(target: FloatArray, slices: StackedSlices) -> FloatArray:
     """Return s^2 for which at-the-money variances are ``target``, by secant steps kept in a bracket."""
-    theta = float(at_the_money_variances([last])[0])
+    theta = float(slices.at_the_money[-1])
     low, high = np.zeros_like(target), np.full_like(target, np.inf)
     before, at_before = np.zeros_like(target), np.full_like(target, theta)
     square = target - theta
     solved = np.empty_like(target)
     rows = np.arange(target.size)
     for _ in range(MAX_STEPS):
-        value = variance_of_product(np.zeros_like(square), square, last)
+        value = variance_of_product(np.zeros_like(square), square, slices)
         solved[rows] = square
         open_ = np.abs(value - target) > CONVERGED * target
         if not open_.any():
@@ -103,13 +101,13 @@ def factor_variance(target: FloatArray, last: SliceState) -> FloatArray:
     raise InvalidQuery(f"no extrapolation reaches total variance {target.max()} from {theta} at the last expiry")
 
 
-def variance_of_product(k: FloatArray, square: FloatArray, last: SliceState) -> FloatArray:
-    """Return the total variance at ``k`` of S_T X, ``square`` = s^2 of X at each k."""
+def variance_of_product(k: FloatArray, square: FloatArray, slices: StackedSlices) -> FloatArray:
+    """Return the total variance at ``k`` of S_T X, S_T that of the last slice, ``square`` = s^2 of X at each k."""
     exponent = np.sqrt(square)[:, np.newaxis] * _nodes
     largest = exponent.max(axis=1, keepdims=True)
     norm = largest + np.log(np.exp(exponent - largest + _log_probability).sum(axis=1, keepdims=True))
     log_factor = exponent - norm
     shifted = k[:, np.newaxis] - log_factor
-    of_last = np.zeros(shifted.size, dtype=np.int64)
-    deviation = np.sqrt(variances([last], of_last, shifted.ravel())).reshape(shifted.shape)
+    of_last = np.full(shifted.size, len(slices) - 1)
+    deviation = np.sqrt(slices.variances(of_last, shifted.ravel())).reshape(shifted.shape)
     return scaled_deviations(k, log_factor, log_factor + _log_probability, deviation) ** 2

@@ -19,20 +19,21 @@ for c in [0, 1]. Wing slopes shrink by c. It rises with t because w_1 > 0.
 Beyond the last expiry: extrapolation.py.
 """
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.quant.arrays import FloatArray, IntArray
+from app.quant.compiled import kernel
 from app.quant.errors import InvalidQuery
 from app.quant.extrapolation import variance_beyond
-from app.quant.log_price import at_the_money_price, mixed_deviations
+from app.quant.log_price import at_the_money_price, mixed_deviation
 from app.quant.models.base import SliceState
-from app.quant.slice_variance import variances
+from app.quant.slice_variance import StackedSlices, first_not_positive
 from app.quant.year_fraction import MS_PER_YEAR
 
 SAME_MATURITY: Final = 0.5 / MS_PER_YEAR
@@ -48,7 +49,12 @@ class Position(IntEnum):
     BEYOND_LAST = 3
 
 
-def interpolated_variance(k: FloatArray, t: float, slices: Sequence[SliceState]) -> tuple[FloatArray, Position]:
+_ELSEWHERE: Final = (Position.BETWEEN, Position.BEFORE_FIRST, Position.BEYOND_LAST)
+
+
+def interpolated_variance(
+    k: FloatArray, t: float, slices: Sequence[SliceState] | StackedSlices
+) -> tuple[FloatArray, Position]:
     """Return w(k, t), the shape of ``k``, and where ``t`` lies; as :func:`interpolated_variances`."""
     # One point more, at the money, so that t has a position where k is empty.
     points = np.append(k.ravel(), 0.0)
@@ -57,87 +63,107 @@ def interpolated_variance(k: FloatArray, t: float, slices: Sequence[SliceState])
 
 
 def interpolated_variances(
-    k: FloatArray, t: FloatArray, slices: Sequence[SliceState]
+    k: FloatArray, t: FloatArray, slices: Sequence[SliceState] | StackedSlices
 ) -> tuple[FloatArray, NDArray[np.int8]]:
     """Return w(k_i, t_i) and the :class:`Position` of each t_i, for arrays of one length and slices ascending in t.
 
-    Every value is finite and positive. Raises InvalidQuery where there is no slice, slices do not ascend, a k is not
-    finite or a t not positive and finite; InvalidParameters where a curve has no positive variance.
+    Who asks more than once packs the slices before (VolSurface does). Every value is finite and positive. Raises
+    InvalidQuery where there is no slice, slices do not ascend, a k is not finite or a t not positive and finite;
+    InvalidParameters where a curve has no positive variance.
     """
-    maturities = _maturities(slices)
+    stack = slices if isinstance(slices, StackedSlices) else StackedSlices.of(slices)
     if k.shape != t.shape or k.ndim != 1:
         raise InvalidQuery(f"k {k.shape} and t {t.shape} must be one-dimensional and of one length")
+    # Copies are contiguous and writable: kernels are compiled for one kind of array.
+    k, t = np.array(k), np.array(t)
     _check(k, t)
-    positions, later = _places(t, maturities)
-    w = np.empty(k.shape)
-    for position, variance in _VARIANCE.items():
-        rows = np.flatnonzero(positions == position)
-        if rows.size:
-            w[rows] = variance(k[rows], t[rows], later[rows], slices)
+    positions, later = np.empty(t.shape, dtype=np.int8), np.empty(t.shape, dtype=np.int64)
+    elsewhere = find_places(t, stack.maturities, positions, later)
+    w = stack.variances(later, k)
+    if elsewhere:
+        _leave_expiries(k, t, positions, later, stack, w)
     return w, positions
 
 
-def _maturities(slices: Sequence[SliceState]) -> FloatArray:
-    if not slices:
-        raise InvalidQuery("a surface without slices has no variance to interpolate")
-    maturities = [s.t for s in slices]
-    if not maturities[0] > 0.0 or any(later <= earlier for earlier, later in pairwise(maturities)):
-        raise InvalidQuery(f"maturities of slices must be positive and ascend, got {maturities}")
-    return np.array(maturities)
-
-
 def _check(k: FloatArray, t: FloatArray) -> None:
-    if not np.isfinite(k).all():
-        raise InvalidQuery(f"log-moneyness must be finite, got {k[~np.isfinite(k)][0]}")
-    bad = ~((t > 0.0) & np.isfinite(t))
-    if bad.any():
-        raise InvalidQuery(f"maturity must be positive and finite, got {t[bad][0]}")
+    finite = np.isfinite(k)
+    if not finite.all():
+        raise InvalidQuery(f"log-moneyness must be finite, got {k[~finite][0]}")
+    bad = first_not_positive(t)
+    if bad < t.size:
+        raise InvalidQuery(f"maturity must be positive and finite, got {t[bad]}")
 
 
-def _places(t: FloatArray, maturities: FloatArray) -> tuple[NDArray[np.int8], IntArray]:
-    """Return the position of each t and the index of the slice it lies on, before or beyond; the later one between."""
-    nearest = np.abs(t[:, np.newaxis] - maturities).argmin(axis=1)
-    on = np.abs(t - maturities[nearest]) <= SAME_MATURITY
-    later = np.where(on, nearest, np.minimum(np.searchsorted(maturities, t), maturities.size - 1))
-    position = np.full(t.shape, Position.BETWEEN, dtype=np.int8)
-    position[t < maturities[0]] = Position.BEFORE_FIRST
-    position[t > maturities[-1]] = Position.BEYOND_LAST
-    position[on] = Position.ON_EXPIRY
-    return position, later
+@kernel
+def find_places(t: FloatArray, maturities: FloatArray, positions: NDArray[np.int8], later: IntArray) -> int:
+    """Write the position of each t and the slice it lies on, before or beyond, the later one between; return how many
+    do not lie on an expiry."""
+    elsewhere = 0
+    last = maturities.shape[0] - 1
+    for i in range(t.shape[0]):
+        low, high = 0, last
+        while low < high:
+            middle = (low + high) // 2
+            if maturities[middle] < t[i]:
+                low = middle + 1
+            else:
+                high = middle
+        if low > 0 and abs(t[i] - maturities[low - 1]) <= min(SAME_MATURITY, abs(t[i] - maturities[low])):
+            low -= 1
+        later[i] = low
+        if abs(t[i] - maturities[low]) <= SAME_MATURITY:
+            positions[i] = Position.ON_EXPIRY
+            continue
+        elsewhere += 1
+        if t[i] < maturities[0]:
+            positions[i] = Position.BEFORE_FIRST
+        elif t[i] > maturities[last]:
+            positions[i] = Position.BEYOND_LAST
+        else:
+            positions[i] = Position.BETWEEN
+    return elsewhere
 
 
-def _on_expiry(k: FloatArray, t: FloatArray, at: IntArray, slices: Sequence[SliceState]) -> FloatArray:  # noqa: ARG001
-    return variances(slices, at, k)
+def _leave_expiries(
+    k: FloatArray, t: FloatArray, positions: NDArray[np.int8], later: IntArray, stack: StackedSlices, w: FloatArray
+) -> None:
+    """Turn ``w`` of the later slice into that at ``t``, wherever t is not on an expiry."""
+    between, before, beyond = (np.flatnonzero(positions == p) for p in _ELSEWHERE)
+    if between.size:
+        earlier = later[between] - 1
+        near = stack.variances(earlier, k[between])
+        mix_variances(k, t, between, earlier, near, stack.maturities, stack.at_the_money, w)
+    if before.size:
+        w[before] *= t[before] / stack.maturities[0]
+    if beyond.size:
+        w[beyond] = variance_beyond(k[beyond], t[beyond], stack)
 
 
-def _before_first(k: FloatArray, t: FloatArray, at: IntArray, slices: Sequence[SliceState]) -> FloatArray:
-    return t / slices[0].t * variances(slices, at, k)
+@kernel
+def mix_variances(
+    k: FloatArray,
+    t: FloatArray,
+    rows: IntArray,
+    earlier: IntArray,
+    near: FloatArray,
+    maturities: FloatArray,
+    theta: FloatArray,
+    w: FloatArray,
+) -> None:
+    """Turn ``w`` of the later slice into that of the price mixture in ``rows``, which lie between the slices
+    ``earlier`` and the next; ``near`` is w of those, ``theta`` that of each slice at the money.
 
-
-def _between(k: FloatArray, t: FloatArray, later: IntArray, slices: Sequence[SliceState]) -> FloatArray:
-    """Return w(k, t) of the price mixture. Where both slices have one at-the-money variance, alpha is linear in t."""
-    maturities, every, earlier = np.array([s.t for s in slices]), np.arange(len(slices)), later - 1
-    found = variances(slices, np.concatenate([earlier, later, every]), np.concatenate([k, k, np.zeros(every.size)]))
-    near, far, theta = np.split(found, [k.size, 2 * k.size])
-    price = at_the_money_price(theta)
-    elapsed = (t - maturities[earlier]) / (maturities[later] - maturities[earlier])
-    first, second = price[earlier], price[later]
-    here = at_the_money_price(theta[earlier] + elapsed * (theta[later] - theta[earlier]))
-    rises = first != second
-    alpha = np.where(rises, (second - here) / np.where(rises, second - first, 1.0), 1.0 - elapsed)
-    # Rounding may take alpha past its ends where t is within rounding of an expiry.
-    alpha = np.clip(alpha, 0.0, 1.0)
-    return mixed_deviations(k, np.sqrt(near), np.sqrt(far), alpha) ** 2
-
-
-def _beyond_last(k: FloatArray, t: FloatArray, last: IntArray, slices: Sequence[SliceState]) -> FloatArray:  # noqa: ARG001
-    return variance_beyond(k, t, slices)
-
-
-_VARIANCE: Final = {
-    Position.ON_EXPIRY: _on_expiry,
-    Position.BETWEEN: _between,
-    Position.BEFORE_FIRST: _before_first,
-    Position.BEYOND_LAST: _beyond_last,
-}
-"""w(k, t) of points that share a position; ``later`` indexes the slice each lies on, before or, between, before."""
+    Where both have one at-the-money variance, alpha is linear in t.
+    """
+    for i in range(rows.shape[0]):
+        row, slice_ = rows[i], earlier[i]
+        start, end = maturities[slice_], maturities[slice_ + 1]
+        elapsed = (t[row] - start) / (end - start)
+        here = theta[slice_] + elapsed * (theta[slice_ + 1] - theta[slice_])
+        first, second = at_the_money_price(theta[slice_]), at_the_money_price(theta[slice_ + 1])
+        alpha = 1.0 - elapsed
+        if first != second:
+            alpha = (second - at_the_money_price(here)) / (second - first)
+        # Rounding may take alpha past its ends where t is within rounding of an expiry.
+        alpha = min(max(alpha, 0.0), 1.0)
+        w[row] = mixed_deviation(k[row], math.sqrt(near[i]), math.sqrt(w[row]), alpha) ** 2

@@ -28,12 +28,9 @@ MAX_STEPS: Final = 100
 
 
 @kernel
-def at_the_money_price(theta: FloatArray) -> FloatArray:
+def at_the_money_price(theta: float) -> float:
     """Return c(theta) = 2 Phi(sqrt(theta)/2) - 1, an at-the-money option's price over the forward."""
-    price = np.empty(theta.shape[0])
-    for i in range(theta.shape[0]):
-        price[i] = math.erf(math.sqrt(theta[i] / 8.0))
-    return price
+    return math.erf(math.sqrt(theta / 8.0))
 
 
 @kernel
@@ -71,27 +68,22 @@ def deviation_between(x: float, target: float, low: float, high: float) -> float
 
 
 @kernel
-def mixed_deviations(k: FloatArray, first: FloatArray, second: FloatArray, weight: FloatArray) -> FloatArray:
-    """Return deviations of the price mixture weight * price(first) + (1 - weight) * price(second) at each ``k``.
+def mixed_deviation(k: float, first: float, second: float, weight: float) -> float:
+    """Return the deviation of the price mixture weight * price(first) + (1 - weight) * price(second) at ``k``.
 
-    ``first`` and ``second`` are deviations, ``weight`` lies in [0, 1]; all of one length. The result lies between the
-    two, because price increases with deviation.
+    ``first`` and ``second`` are deviations, ``weight`` lies in [0, 1]. The result lies between the two, because price
+    increases with deviation.
     """
-    mixed = np.empty(k.shape[0])
-    for i in range(k.shape[0]):
-        x = abs(k[i])
-        a, b, alpha = first[i], second[i], weight[i]
-        if a == b or alpha == 1.0:
-            mixed[i] = a
-        elif alpha == 0.0:
-            mixed[i] = b
-        else:
-            log_a = log_share(x, a)[0]
-            log_b = log_share(x, b)[0]
-            top = max(log_a, log_b)
-            target = top + math.log(alpha * math.exp(log_a - top) + (1.0 - alpha) * math.exp(log_b - top))
-            mixed[i] = deviation_between(x, target, min(a, b), max(a, b))
-    return mixed
+    if first == second or weight == 1.0:
+        return first
+    if weight == 0.0:
+        return second
+    x = abs(k)
+    log_first = log_share(x, first)[0]
+    log_second = log_share(x, second)[0]
+    top = max(log_first, log_second)
+    target = top + math.log(weight * math.exp(log_first - top) + (1.0 - weight) * math.exp(log_second - top))
+    return deviation_between(x, target, min(first, second), max(first, second))
 
 
 @kernel

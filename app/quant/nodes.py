@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.interpolation import interpolated_variances
 from app.quant.surface import VolSurface
 
 TENOR_DAYS: Final = (7.0, 30.0, 90.0, 180.0)
@@ -64,7 +63,7 @@ def node_vols(surface: VolSurface) -> FloatArray:
 
 
 def _variance(surface: VolSurface, k: FloatArray, t: FloatArray) -> FloatArray:
-    w, _ = interpolated_variances(k.ravel(), np.repeat(t, k.shape[1]), surface.states)
+    w, _ = surface.total_variances(k.ravel(), np.repeat(t, k.shape[1]))
     return w.reshape(k.shape)
 
 

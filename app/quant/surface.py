@@ -6,13 +6,15 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.quant.arrays import FloatArray
 from app.quant.black import strike_from_delta
 from app.quant.errors import InvalidQuery
-from app.quant.interpolation import Position, interpolated_variance
+from app.quant.interpolation import Position, interpolated_variance, interpolated_variances
 from app.quant.models.base import SliceState, SmileCurve
 from app.quant.rate_curve import RateCurve
+from app.quant.slice_variance import StackedSlices
 from app.quant.vol_band import VolBand, half_width_between
 
 SAME_MATURITY_YEARS: Final = 1e-10
@@ -63,13 +65,22 @@ class VolSurface:
         return tuple(s.state for s in self.slices)
 
     @cached_property
+    def stack(self) -> StackedSlices:
+        """The slices packed for questions at many points."""
+        return StackedSlices.of(self.states)
+
+    @cached_property
     def maturities(self) -> FloatArray:
         """Maturities of the slices in years, ascending."""
         return np.array([s.t for s in self.slices])
 
     def total_variance(self, k: FloatArray, t: float) -> tuple[FloatArray, Position]:
         """Return w(k, t) and where t lies; free of arbitrage between and beyond expiries (interpolation.py)."""
-        return interpolated_variance(k, t, self.states)
+        return interpolated_variance(k, t, self.stack)
+
+    def total_variances(self, k: FloatArray, t: FloatArray) -> tuple[FloatArray, NDArray[np.int8]]:
+        """Return w(k_i, t_i) and the :class:`Position` of each t_i, arrays of one length."""
+        return interpolated_variances(k, t, self.stack)
 
     def vol(self, k: FloatArray, t: float) -> FloatArray:
         """Return implied vols at log-moneyness ``k`` and maturity ``t`` > 0."""

@@ -13,9 +13,16 @@ from app.quant.arrays import FloatArray
 from app.quant.black import otm_price
 from app.quant.errors import InvalidParameters, InvalidQuery
 from app.quant.extrapolation import SMALLEST_RATE, forward_variance_rate
-from app.quant.interpolation import Position, interpolated_variance, interpolated_variances
+from app.quant.interpolation import (
+    SAME_MATURITY,
+    Position,
+    find_places,
+    interpolated_variance,
+    interpolated_variances,
+)
 from app.quant.models.base import SliceState
 from app.quant.models.svi_curve import SviCurve
+from app.quant.slice_variance import StackedSlices
 from tests.quant.published_surfaces import btc_surface, slices_of, ssvi
 
 SURFACE = btc_surface()
@@ -64,7 +71,7 @@ def test_at_the_money_variance_is_linear_in_time() -> None:
     knots = [0.0, *theta]
     for t in [*BEFORE, *BETWEEN]:
         assert variance(t, AT_THE_MONEY)[0] == pytest.approx(np.interp(t, knots_t, knots), rel=1e-12)
-    rate = forward_variance_rate(SURFACE)
+    rate = forward_variance_rate(StackedSlices.of(SURFACE))
     assert rate == pytest.approx((theta[-1] - theta[-2]) / (MATURITIES[-1] - MATURITIES[-2]))
     for t in BEYOND:
         assert variance(t, AT_THE_MONEY)[0] == pytest.approx(theta[-1] + rate * (t - MATURITIES[-1]), rel=1e-12)
@@ -178,6 +185,39 @@ def test_a_batch_answers_as_its_points_do() -> None:
         assert Position(positions[i]) is position
 
 
+def test_places_are_those_of_a_plain_search() -> None:
+    maturities = np.array([0.01, 0.02, 0.02 + 1.5 * SAME_MATURITY, 0.5])
+    beside = np.concatenate([maturities + f * SAME_MATURITY for f in (-1.01, -0.99, -0.5, 0.0, 0.5, 0.75, 0.99, 1.01)])
+    t = np.concatenate([[1e-3, 0.015, 0.1, 0.7], beside])
+    positions, later = np.empty(t.shape, dtype=np.int8), np.empty(t.shape, dtype=np.int64)
+    elsewhere = find_places(t, maturities, positions, later)
+    for i, x in enumerate(t.tolist()):
+        nearest = int(np.abs(maturities - x).argmin())
+        if abs(x - maturities[nearest]) <= SAME_MATURITY:
+            expected, at = Position.ON_EXPIRY, nearest
+        elif x < maturities[0]:
+            expected, at = Position.BEFORE_FIRST, 0
+        elif x > maturities[-1]:
+            expected, at = Position.BEYOND_LAST, maturities.size - 1
+        else:
+            expected, at = Position.BETWEEN, int(np.searchsorted(maturities, x))
+        assert (positions[i], later[i]) == (expected, at), x
+    assert elsewhere == (positions != Position.ON_EXPIRY).sum() > 0
+
+
+def test_variances_between_are_the_mixture_of_prices() -> None:
+    rng = np.random.default_rng(7)
+    early, late = SURFACE[2], SURFACE[3]
+    k, t = rng.normal(0.0, 0.1, 50), rng.uniform(early.t, late.t, 50)
+    theta = [float(s.curve.total_variance(AT_THE_MONEY)[0]) for s in (early, late)]
+    elapsed = (t - early.t) / (late.t - early.t)
+    c = [otm_price(np.zeros(50), np.sqrt(w)) for w in (*theta, theta[0] + elapsed * (theta[1] - theta[0]))]
+    alpha = (c[1] - c[2]) / (c[1] - c[0])
+    near, far = (otm_price(k, np.sqrt(s.curve.total_variance(k))) for s in (early, late))
+    w, _ = interpolated_variances(k, t, SURFACE)
+    np.testing.assert_allclose(otm_price(k, np.sqrt(w)), alpha * near + (1.0 - alpha) * far, rtol=1e-12)
+
+
 def test_shapes_are_kept() -> None:
     k = np.zeros((2, 3))
     assert interpolated_variance(k, 0.1, SURFACE)[0].shape == (2, 3)
@@ -190,8 +230,8 @@ def test_the_forward_rate_has_a_floor() -> None:
     curve = ssvi(0.04, -0.3, 2.0)
     falling = slices_of(curve, curve)
     average = 0.04 / falling[-1].t
-    assert forward_variance_rate(falling) == pytest.approx(SMALLEST_RATE * average)
-    assert forward_variance_rate(falling[:1]) == pytest.approx(0.04 / falling[0].t)
+    assert forward_variance_rate(StackedSlices.of(falling)) == pytest.approx(SMALLEST_RATE * average)
+    assert forward_variance_rate(StackedSlices.of(falling[:1])) == pytest.approx(0.04 / falling[0].t)
     assert variance(2 * falling[-1].t, AT_THE_MONEY, falling)[0] == pytest.approx(0.04 * (1 + SMALLEST_RATE))
 
 

@@ -14,7 +14,7 @@ from app.quant.log_price import (
     deviation_between,
     log_price,
     log_share,
-    mixed_deviations,
+    mixed_deviation,
     scaled_deviations,
 )
 
@@ -57,19 +57,20 @@ def test_inversion_returns_the_deviation(x: float, s: float, below: float, above
 
 
 def test_a_mixture_of_one_is_that_one() -> None:
-    k = np.array([-15.0, -0.3, 0.0, 0.3, 15.0])
-    first, second = np.full(5, 0.1), np.full(5, 0.3)
-    assert (mixed_deviations(k, first, second, np.ones(5)) == first).all()
-    assert (mixed_deviations(k, first, second, np.zeros(5)) == second).all()
-    assert (mixed_deviations(k, first, first, np.full(5, 0.4)) == first).all()
+    for k in (-15.0, -0.3, 0.0, 0.3, 15.0):
+        assert mixed_deviation(k, 0.1, 0.3, 1.0) == 0.1
+        assert mixed_deviation(k, 0.1, 0.3, 0.0) == 0.3
+        assert mixed_deviation(k, 0.1, 0.1, 0.4) == 0.1
 
 
 def test_mixed_deviations_price_the_mixture() -> None:
     rng = np.random.default_rng(1)
     k, weight = rng.normal(0.0, 0.3, 200), rng.uniform(0.0, 1.0, 200)
     first, second = rng.uniform(0.1, 0.5, 200), rng.uniform(0.1, 0.5, 200)
-    mixed = otm_price(k, mixed_deviations(k, first, second, weight))
-    assert mixed == pytest.approx(weight * otm_price(k, first) + (1 - weight) * otm_price(k, second), rel=1e-12)
+    mixed = np.array([mixed_deviation(*each) for each in zip(k, first, second, weight, strict=True)])
+    assert otm_price(k, mixed) == pytest.approx(
+        weight * otm_price(k, first) + (1 - weight) * otm_price(k, second), rel=1e-12
+    )
 
 
 def test_scaled_deviations_price_the_product() -> None:
