@@ -5,6 +5,7 @@ The sd has two parts: how well the quotes fix the curve (models/svi_uncertainty.
 so that the published band holds the stated share of their mids whatever the model of the sd leaves out.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.models.previous_slices import previous_slices
 from app.quant.models.published_numbers import round_significant
+from app.quant.models.stacked_svi import StackedSvi
 from app.quant.models.svi_coordinates import SLICE_SIZE
 from app.quant.models.svi_curve import SviCurve
 from app.quant.models.svi_uncertainty import node_sds
@@ -50,22 +51,19 @@ def slice_uncertainties(
 
     None where a curve is not of the SVI family, or has no positive variance at a node.
     """
-    known = [
-        i
-        for i, s in enumerate(slices)
-        if isinstance(s.curve, SviCurve) and s.curve.b > 0.0 and s.curve.atm_svi_variance > 0.0
-    ]
+    known = [(i, s.curve) for i, s in enumerate(slices) if isinstance(s.curve, SviCurve) and s.curve.b > 0.0]
     found: list[SliceUncertainty | None] = [None] * len(slices)
     if not known:
         return tuple(found)
-    places, sds, covariances = _propagated([smiles[i] for i in known], [slices[i] for i in known])
-    half_widths = DEVIATIONS * factors(NODES, np.array([[slices[i].t] for i in known])) * sds
+    t = np.array([slices[i].t for i, _ in known])
+    places, sds, covariances = _propagated([smiles[i] for i, _ in known], t, [curve for _, curve in known])
+    half_widths = DEVIATIONS * factors(NODES, t[:, np.newaxis]) * sds
     for values in (places, sds, half_widths):
         round_significant(values.reshape(-1), DIGITS)
-    for row, i in enumerate(known):
-        if np.isfinite(sds[row]).all():
-            band = VolBand(*(tuple(values[row].tolist()) for values in (places, sds, half_widths)))
-            found[i] = SliceUncertainty(band, covariances[row])
+    bands = map(VolBand, *(map(tuple, values.tolist()) for values in (places, sds, half_widths)))
+    for (i, _), band, covariance in zip(known, bands, covariances, strict=True):
+        if all(map(math.isfinite, band.sd)):
+            found[i] = SliceUncertainty(band, covariance)
     return tuple(found)
 
 
@@ -78,18 +76,20 @@ def widened(band: VolBand, growth: float, factors: Factors, t: float) -> VolBand
     return replace(band, sd=tuple(sd.tolist()), half_width=tuple(half_width.tolist()))
 
 
-def _propagated(smiles: Sequence[Smile], slices: Sequence[SurfaceSlice]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    packed = previous_slices(smiles, [s.state for s in slices])
-    places, sds = (np.empty((len(slices), NODES.shape[0])) for _ in range(2))
-    covariances = np.empty((len(slices), SLICE_SIZE, SLICE_SIZE))
+def _propagated(
+    smiles: Sequence[Smile], t: FloatArray, curves: Sequence[SviCurve]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    svi = StackedSvi.of(curves)
+    places, sds = (np.empty((len(curves), NODES.shape[0])) for _ in range(2))
+    covariances = np.empty((len(curves), SLICE_SIZE, SLICE_SIZE))
     node_sds(
-        np.cumsum([0, *(len(smile) for smile in smiles)]),
+        np.cumsum([0, *map(len, smiles)]),
         np.concatenate([smile.k for smile in smiles]),
         np.concatenate([smile.noise for smile in smiles]),
-        packed.t,
-        packed.raw,
-        packed.knots,
-        packed.coefficients,
+        t,
+        svi.raw,
+        svi.knots,
+        svi.coefficients,
         NODES,
         places,
         sds,

@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 
 from app.quant.calibration import calibrate_surface
-from app.quant.models.svi_curve import cubic_b_spline
+from app.quant.models.packed_curve import SUPPORT
+from app.quant.models.sandwich import sandwich_covariance
+from app.quant.models.svi_curve import SviCurve, cubic_b_spline
 from app.quant.models.svi_uncertainty import (
+    ALIVE,
     COMMON_SHARE,
     CORRELATION_LENGTH,
-    PARAMETERS,
     local_noise,
     raw_svi_gradient,
-    sandwich_covariance,
     vol_gradient,
     weak_prior,
 )
-from app.quant.uncertainty import NODES, slice_uncertainties
+from app.quant.smile import read_smiles
+from app.quant.surface import SurfaceSlice
+from app.quant.uncertainty import NODES, slice_uncertainties, unadjusted
 from app.quant.warm_up import known_chain
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "svi_uncertainty.json").read_text())
@@ -31,52 +34,76 @@ KNOTS = np.array([0.1, 0.45, -4.0, 11.0])
 COEFFICIENTS = np.concatenate([0.02 * np.sin(np.arange(11.0)), np.zeros(9)])
 
 
+AT_THE_MONEY = RAW[0] + RAW[1] * (-RAW[2] * RAW[3] + np.hypot(RAW[3], RAW[4]))
+
+
+def alive_gradients(k: np.ndarray, knots: np.ndarray = NO_KNOTS) -> tuple[np.ndarray, np.ndarray]:
+    rows, start = np.empty((k.size, ALIVE)), np.empty(k.size, dtype=np.int64)
+    for i, at in enumerate(k):
+        start[i] = vol_gradient(RAW, AT_THE_MONEY, knots, COEFFICIENTS, T, at, rows[i])
+    return rows, start
+
+
+def dense(rows: np.ndarray, start: np.ndarray, band: int) -> np.ndarray:
+    """The gradients in all parameters, those of the band first."""
+    full = np.zeros((start.size, band + 5))
+    for i, j in enumerate(start):
+        full[i, j : j + SUPPORT], full[i, band:] = rows[i, :SUPPORT], rows[i, SUPPORT:]
+    return full
+
+
 def gradients(k: np.ndarray, knots: np.ndarray = NO_KNOTS) -> np.ndarray:
-    rows = np.empty((k.size, 5 + int(knots[3])))
-    for row, at in zip(rows, k, strict=True):
-        vol_gradient(RAW, knots, COEFFICIENTS, T, at, row)
-    return rows
+    return dense(*alive_gradients(k, knots), max(int(knots[3]), SUPPORT))
 
 
-def sds(targets: np.ndarray, u: np.ndarray, prior: np.ndarray, share: float = 0.0, z: np.ndarray = K) -> np.ndarray:
-    out = np.empty((targets.shape[0], targets.shape[0]))
-    sandwich_covariance(u, z, prior, share, CORRELATION_LENGTH, targets, out)
-    np.testing.assert_array_equal(out, out.T)
-    return np.sqrt(np.diag(out))
+def sandwiched(
+    at: np.ndarray, knots: np.ndarray, prior: np.ndarray, share: float = 0.0, z: np.ndarray = K
+) -> tuple[np.ndarray, np.ndarray]:
+    """The variances of SVI's parameters and of the vols at ``at``, and the covariance of the former."""
+    rows, start = alive_gradients(K, knots)
+    targets = np.concatenate([np.eye(len(prior))[-5:], gradients(at, knots)]).T.copy()
+    variance, covariance = np.empty(targets.shape[1]), np.empty((5, 5))
+    u = rows / NOISE[:, None]
+    sandwich_covariance(u, start, z, prior, share, CORRELATION_LENGTH, targets, variance, covariance)
+    np.testing.assert_allclose(variance[:5], np.diag(covariance), rtol=1e-12)
+    np.testing.assert_array_equal(covariance, covariance.T)
+    return variance, covariance
 
 
 def test_independent_noise_gives_the_reference() -> None:
-    u = gradients(K) / NOISE[:, None]
-    no_prior = np.zeros((5, 5))
-    np.testing.assert_allclose(sds(np.eye(5), u, no_prior), REFERENCE["parameter_sd"], rtol=1e-8)
+    no_prior = np.diag([1.0] * SUPPORT + [0.0] * 5)
     at, expected = np.array(REFERENCE["vol_sd"]).T
-    np.testing.assert_allclose(sds(gradients(at), u, no_prior), expected, rtol=1e-8)
+    variance, _ = sandwiched(at, NO_KNOTS, no_prior)
+    np.testing.assert_allclose(np.sqrt(variance[:5]), REFERENCE["parameter_sd"], rtol=1e-8)
+    np.testing.assert_allclose(np.sqrt(variance[5:]), expected, rtol=1e-8)
 
 
-def test_the_sandwich_is_the_one_of_dense_linear_algebra() -> None:
-    u = gradients(K, KNOTS) / NOISE[:, None]
+@pytest.mark.parametrize("knots", [NO_KNOTS, KNOTS, np.array([0.1, 0.6, -1.0, 3.0])])
+def test_the_sandwich_is_the_one_of_dense_linear_algebra(knots: np.ndarray) -> None:
+    u = gradients(K, knots) / NOISE[:, None]
     z = K / np.sqrt(0.03)
-    prior = np.zeros((16, 16))
-    weak_prior(RAW, 11, 0.012, 5_000.0, prior)
+    prior = np.zeros((u.shape[1], u.shape[1]))
+    weak_prior(RAW, int(knots[3]), 0.012, 5_000.0, prior)
     correlation = (1.0 - COMMON_SHARE) * np.eye(K.size) + COMMON_SHARE * np.exp(
         -np.abs(z[:, None] - z[None, :]) / CORRELATION_LENGTH
     )
     inverse = np.linalg.inv(u.T @ u + prior)
-    covariance = inverse @ (u.T @ correlation @ u + prior) @ inverse
-    targets = gradients(np.linspace(-1.0, 1.0, 9), KNOTS)
-    dense = np.sqrt(np.einsum("ij,jk,ik->i", targets, covariance, targets))
-    np.testing.assert_allclose(sds(targets, u, prior, COMMON_SHARE, z), dense, rtol=1e-8)
+    expected = inverse @ (u.T @ correlation @ u + prior) @ inverse
+    at = np.linspace(-1.0, 1.0, 9)
+    targets = gradients(at, knots)
+    variance, covariance = sandwiched(at, knots, prior, COMMON_SHARE, z)
+    np.testing.assert_allclose(variance[5:], np.einsum("ij,jk,ik->i", targets, expected, targets), rtol=1e-8)
+    np.testing.assert_allclose(covariance, expected[-5:, -5:], rtol=1e-8)
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
     def vol(parameters: np.ndarray, k: float) -> float:
-        a, b, rho, m, sigma = parameters[:5]
+        a, b, rho, m, sigma = parameters[-5:]
         w = a + b * (rho * (k - m) + np.hypot(k - m, sigma))
-        at_the_money = RAW[0] + RAW[1] * (-RAW[2] * RAW[3] + np.hypot(RAW[3], RAW[4]))
         basis, _, _ = cubic_b_spline(np.arcsinh(k / KNOTS[0]) / KNOTS[1] - KNOTS[2] - np.arange(11))
-        return float(np.sqrt((w + at_the_money * basis @ parameters[5:]) / T))
+        return float(np.sqrt((w + AT_THE_MONEY * basis @ parameters[:11]) / T))
 
-    centre = np.concatenate([RAW, COEFFICIENTS[:11]])
+    centre = np.concatenate([COEFFICIENTS[:11], RAW])
     for k in (-0.3, -0.01, 0.0, 0.2, 0.9):
         step = 1e-6
         expected = [(vol(centre + h, k) - vol(centre - h, k)) / (2.0 * step) for h in step * np.eye(16)]
@@ -84,7 +111,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
 
 def test_kernels_agree_with_their_plain_twins() -> None:
-    compiled, plain = np.zeros(PARAMETERS), np.zeros(PARAMETERS)
+    compiled, plain = np.zeros(5), np.zeros(5)
     assert raw_svi_gradient(RAW, 0.3, compiled) == pytest.approx(raw_svi_gradient.py_func(RAW, 0.3, plain), rel=1e-12)
     np.testing.assert_allclose(compiled, plain, rtol=1e-12)
     z = K / 0.17
@@ -122,3 +149,10 @@ def test_a_curve_of_another_family_has_no_bars() -> None:
     fit = calibrate_surface(known_chain(), model="essvi")
     assert all(s.band is None for s in fit.surface.slices)
     assert slice_uncertainties((), (), lambda deviations, _: deviations) == ()
+
+
+def test_a_slice_without_variance_at_the_money_has_no_bars() -> None:
+    smile = read_smiles(known_chain()).smiles[0]
+    for curve in (SviCurve(-0.02, 0.1, 0.0, 0.0, 0.2), SviCurve(0.02, 0.0, 0.0, 0.0, 0.2)):
+        slices = [SurfaceSlice(smile.expiry_ms, smile.t, smile.forward, smile.forward_sd, 1.0, curve)]
+        assert slice_uncertainties([smile], slices, unadjusted) == (None,)

@@ -6,11 +6,11 @@ H = sum u_i u_i' + P, the estimator's covariance is the sandwich
     H^-1 (sum_ij C_ij u_i u_j' + P) H^-1,    C_ij = (1 - c) [i = j] + c exp(-|z_i - z_j| / l),
 
 with z = k / sqrt(w(0)) (White 1980 for the form; C because neighbouring quotes err together, which a model of
-independent errors takes for signal). The exponential kernel is Markov, so sum_j C_ij u_j costs one pass in each
-direction. The sd of a vol with gradient g is sqrt(g' cov g).
+independent errors takes for signal); sandwich.py computes it. The sd of a vol with gradient g is sqrt(g' cov g).
 
-The residual's coefficients enter theta with the fit's own ridge and smoothness as their prior; SVI's five with the
-weak one that they are of their own size, which keeps H regular where no quote tells them.
+theta is the residual's coefficients, then SVI's a, b, rho, m, sigma. The coefficients enter with the fit's own ridge
+and smoothness as their prior; SVI's five with the weak one that they are of their own size, which keeps H regular where
+no quote tells them.
 """
 
 import math
@@ -20,9 +20,10 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
-from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT, spline_basis
+from app.quant.models.packed_curve import SUPPORT, spline_basis
 from app.quant.models.quote_loss import BAND_PULL
 from app.quant.models.residual_fit import RIDGE_WEIGHT, SMOOTHNESS_WEIGHT
+from app.quant.models.sandwich import sandwich_covariance
 from app.quant.models.svi_coordinates import SLICE_SIZE
 
 COMMON_SHARE: Final = 0.3
@@ -34,7 +35,8 @@ LOCAL_WIDTH: Final = 0.4
 RIDGE: Final = RIDGE_WEIGHT / BAND_PULL
 SMOOTHNESS: Final = SMOOTHNESS_WEIGHT / BAND_PULL
 """Precision of a coefficient, and of a second difference, in units of what one mid tells at the money."""
-PARAMETERS: Final = SLICE_SIZE + MAX_COEFFICIENTS
+ALIVE: Final = SUPPORT + SLICE_SIZE
+"""Parameters that a vol depends on."""
 
 
 @kernel
@@ -54,86 +56,30 @@ def raw_svi_gradient(raw: FloatArray, k: float, gradient: FloatArray) -> float:
 
 @kernel
 def vol_gradient(
-    raw: FloatArray, knots: FloatArray, coefficients: FloatArray, t: float, k: float, gradient: FloatArray
-) -> None:
-    """Write d vol / d(a, b, rho, m, sigma, c_0, c_1, ...) at ``k``; the c_j scale with SVI's w(0), held fixed."""
-    for a in range(gradient.shape[0]):
-        gradient[a] = 0.0
-    at_the_money = raw_svi_gradient(raw, 0.0, gradient)
-    w = raw_svi_gradient(raw, k, gradient)
-    count = int(knots[3])
+    raw: FloatArray,
+    at_the_money: float,
+    knots: FloatArray,
+    coefficients: FloatArray,
+    t: float,
+    k: float,
+    out: FloatArray,
+) -> int:
+    """Write d vol / d(c_j, c_j+1, c_j+2, c_j+3, a, b, rho, m, sigma) at ``k`` and return j, the first coefficient that
+    may be alive there; the c_j scale with SVI's ``at_the_money`` variance, held fixed. Those there are not have 0."""
+    out[:SUPPORT] = 0.0
+    w = raw_svi_gradient(raw, k, out[SUPPORT:])
+    start, count = 0, int(knots[3])
     if count > 0:
         basis = np.empty((3, SUPPORT))
         first = spline_basis(knots, k, basis)
+        start = min(max(first, 0), max(count - SUPPORT, 0))
         for j in range(max(first, 0), min(first + SUPPORT, count)):
-            gradient[SLICE_SIZE + j] = at_the_money * basis[0, j - first]
-            w += coefficients[j] * gradient[SLICE_SIZE + j]
+            out[j - start] = at_the_money * basis[0, j - first]
+            w += coefficients[j] * out[j - start]
     scale = 0.5 / math.sqrt(w * t)
-    for a in range(gradient.shape[0]):
-        gradient[a] *= scale
-
-
-@kernel
-def sandwich_covariance(
-    u: FloatArray,
-    z: FloatArray,
-    prior: FloatArray,
-    share: float,
-    length: float,
-    targets: FloatArray,
-    covariance: FloatArray,
-) -> None:
-    """Write g_i' cov g_j (m, m), g the rows of ``targets`` (m, p); ``u`` (n, p), ``z`` ascending, ``prior`` (p, p)."""
-    n, p = u.shape
-    common = np.empty((n, p))
-    for a in range(p):
-        ahead = 0.0
-        for i in range(n):
-            if i > 0:
-                ahead = (ahead + u[i - 1, a]) * math.exp((z[i - 1] - z[i]) / length)
-            common[i, a] = u[i, a] + ahead
-        behind = 0.0
-        for i in range(n - 2, -1, -1):
-            behind = (behind + u[i + 1, a]) * math.exp((z[i] - z[i + 1]) / length)
-            common[i, a] += behind
-    h, meat = prior.copy(), prior.copy()
-    for i in range(n):
-        for a in range(p):
-            if u[i, a] == 0.0:
-                continue
-            for b in range(p):
-                h[a, b] += u[i, a] * u[i, b]
-                meat[a, b] += u[i, a] * ((1.0 - share) * u[i, b] + share * common[i, b])
-    for a in range(p):
-        for b in range(a + 1):
-            rest = h[a, b]
-            for j in range(b):
-                rest -= h[a, j] * h[b, j]
-            h[a, b] = math.sqrt(rest) if a == b else rest / h[b, b]
-    solved = np.empty(targets.shape)
-    for row in range(targets.shape[0]):
-        for a in range(p):
-            rest = targets[row, a]
-            for j in range(a):
-                rest -= h[a, j] * solved[row, j]
-            solved[row, a] = rest / h[a, a]
-        for a in range(p - 1, -1, -1):
-            rest = solved[row, a]
-            for j in range(a + 1, p):
-                rest -= h[j, a] * solved[row, j]
-            solved[row, a] = rest / h[a, a]
-    spread = np.zeros(p)
-    for row in range(targets.shape[0]):
-        for a in range(p):
-            spread[a] = 0.0
-            for b in range(p):
-                spread[a] += meat[a, b] * solved[row, b]
-        for other in range(row + 1):
-            shared = 0.0
-            for a in range(p):
-                shared += solved[other, a] * spread[a]
-            covariance[row, other] = shared
-            covariance[other, row] = shared
+    for a in range(ALIVE):
+        out[a] *= scale
+    return start
 
 
 @kernel
@@ -155,19 +101,19 @@ def local_noise(z: FloatArray, noise: FloatArray, at: float) -> float:
 
 @kernel
 def weak_prior(raw: FloatArray, count: int, at_the_money: float, money_precision: float, prior: FloatArray) -> None:
-    """Write the prior precision of SVI's parameters and of ``count`` residual coefficients."""
+    """Write the prior precision of ``count`` residual coefficients, of those that only fill the band, and of SVI's."""
+    band = prior.shape[0] - SLICE_SIZE
     deviation = math.sqrt(at_the_money)
     sizes = (at_the_money, raw[1] + deviation, 1.0, deviation, raw[4] + deviation)
     for a in range(SLICE_SIZE):
-        prior[a, a] = 1.0 / (sizes[a] * sizes[a])
-    for j in range(count):
-        prior[SLICE_SIZE + j, SLICE_SIZE + j] += RIDGE * money_precision
+        prior[band + a, band + a] = 1.0 / (sizes[a] * sizes[a])
+    for j in range(band):
+        prior[j, j] = RIDGE * money_precision
     second_difference = (1.0, -2.0, 1.0)
     for j in range(count - 2):
         for a in range(3):
             for b in range(3):
-                change = SMOOTHNESS * money_precision * second_difference[a] * second_difference[b]
-                prior[SLICE_SIZE + j + a, SLICE_SIZE + j + b] += change
+                prior[j + a, j + b] += SMOOTHNESS * money_precision * second_difference[a] * second_difference[b]
 
 
 @kernel
@@ -187,36 +133,40 @@ def node_sds(
     """Write log-moneyness and predictive sd at ``nodes`` (in deviations at the money) of each slice, shape (n, m), and
     the covariance of its raw SVI parameters, shape (n, 5, 5).
 
-    The predictive sd is that of a mid the market may show there: the curve's own and the quotes' noise.
+    The predictive sd is that of a mid the market may show there: the curve's own and the quotes' noise. NaN where a
+    slice has no variance at the money.
     """
-    money_gradient = np.empty(PARAMETERS)
+    m = nodes.shape[0]
+    gradient = np.empty(ALIVE)
+    variance = np.empty(SLICE_SIZE + m)
     for i in range(t.shape[0]):
-        first, last = offsets[i], offsets[i + 1]
-        n, p = last - first, SLICE_SIZE + int(knots[i, 3])
-        at_the_money = raw_svi_gradient(raw[i], 0.0, money_gradient)
+        first, n = offsets[i], offsets[i + 1] - offsets[i]
+        at_the_money = raw_svi_gradient(raw[i], 0.0, gradient)
+        if not at_the_money > 0.0:
+            places[i], sds[i], covariances[i] = np.nan, np.nan, np.nan
+            continue
         deviation = math.sqrt(at_the_money)
-        z = np.empty(n)
-        u = np.empty((n, p))
+        z, u, start = np.empty(n), np.empty((n, ALIVE)), np.empty(n, np.int64)
         typical = 0.0
         for j in range(n):
-            vol_gradient(raw[i], knots[i], coefficients[i], t[i], k[first + j], u[j])
-            z[j] = k[first + j] / deviation
-            for a in range(p):
-                u[j, a] /= noise[first + j]
-            typical += noise[first + j] ** 2 / n
-        prior = np.zeros((p, p))
-        weak_prior(raw[i], p - SLICE_SIZE, at_the_money, 0.25 * at_the_money / t[i] / typical, prior)
-        m = nodes.shape[0]
-        targets = np.zeros((m + SLICE_SIZE, p))
+            row = first + j
+            start[j] = vol_gradient(raw[i], at_the_money, knots[i], coefficients[i], t[i], k[row], u[j])
+            z[j] = k[row] / deviation
+            for a in range(ALIVE):
+                u[j, a] /= noise[row]
+            typical += noise[row] ** 2 / n
+        band = max(int(knots[i, 3]), SUPPORT)
+        prior = np.zeros((band + SLICE_SIZE, band + SLICE_SIZE))
+        weak_prior(raw[i], int(knots[i, 3]), at_the_money, 0.25 * at_the_money / t[i] / typical, prior)
+        targets = np.zeros((band + SLICE_SIZE, SLICE_SIZE + m))
         for a in range(SLICE_SIZE):
-            targets[m + a, a] = 1.0
-        covariance = np.empty((m + SLICE_SIZE, m + SLICE_SIZE))
+            targets[band + a, a] = 1.0
         for j in range(m):
             places[i, j] = nodes[j] * deviation
-            vol_gradient(raw[i], knots[i], coefficients[i], t[i], places[i, j], targets[j])
-        sandwich_covariance(u, z, prior, COMMON_SHARE, CORRELATION_LENGTH, targets, covariance)
-        for a in range(SLICE_SIZE):
-            for b in range(SLICE_SIZE):
-                covariances[i, a, b] = covariance[m + a, m + b]
+            at = vol_gradient(raw[i], at_the_money, knots[i], coefficients[i], t[i], places[i, j], gradient)
+            for a in range(ALIVE):
+                targets[at + a if a < SUPPORT else band + a - SUPPORT, SLICE_SIZE + j] = gradient[a]
+        sandwich_covariance(u, start, z, prior, COMMON_SHARE, CORRELATION_LENGTH, targets, variance, covariances[i])
         for j in range(m):
-            sds[i, j] = math.hypot(math.sqrt(covariance[j, j]), local_noise(z, noise[first:last], nodes[j]))
+            own = math.sqrt(variance[SLICE_SIZE + j])
+            sds[i, j] = math.hypot(own, local_noise(z, noise[first : first + n], nodes[j]))
