@@ -30,23 +30,26 @@ class Dropped(StrEnum):
     """Usable by itself, but its expiry got no smile; the expiry's own reason says why."""
 
 
-_CODE: Final = {reason: code for code, reason in enumerate(Dropped, start=1)}
+USABLE: Final = 0
+"""The code of a quote that has no reason against it."""
+CODES: Final = {reason: code for code, reason in enumerate(Dropped, start=1)}
+"""The codes of the reasons."""
 _NAMES: Final = tuple(reason.value for reason in Dropped)
 
 
 class Verdicts:
-    """One code a quote: 0 while it may be used, else its one reason; the first reason found is kept."""
+    """One code a quote: USABLE while it may be used, else its one reason; the first reason found is kept."""
 
     def __init__(self, n: int) -> None:
         self.code = np.zeros(n, dtype=np.int64)
 
     def drop(self, rows: BoolArray, reason: Dropped) -> None:
         """Drop the quotes where ``rows`` is true."""
-        self.code[rows & (self.code == 0)] = _CODE[reason]
+        self.code[rows & (self.code == 0)] = CODES[reason]
 
     def drop_rows(self, rows: IntArray | int, reason: Dropped) -> None:
         """Drop the quotes with these indices."""
-        self.code[rows] = np.where(self.code[rows] == 0, _CODE[reason], self.code[rows])
+        self.code[rows] = np.where(self.code[rows] == 0, CODES[reason], self.code[rows])
 
     def reason(self, row: int) -> str | None:
         """Return why the quote was dropped; None where it was not."""
@@ -56,5 +59,11 @@ class Verdicts:
     def counts(self, expiry: IntArray, expiries: int) -> list[dict[str, int]]:
         """Return for each expiry how many quotes each reason took."""
         width = len(_NAMES) + 1
-        table = np.bincount(expiry * width + self.code, minlength=expiries * width).reshape(expiries, width).tolist()
-        return [{name: n for name, n in zip(_NAMES, row[1:], strict=True) if n} for row in table]
+        table = np.bincount(expiry * width + self.code)
+        found = np.flatnonzero(table)
+        counts: list[dict[str, int]] = [{} for _ in range(expiries)]
+        for place, n in zip(found.tolist(), table[found].tolist(), strict=True):
+            e, code = divmod(place, width)
+            if code:
+                counts[e][_NAMES[code - 1]] = n
+        return counts

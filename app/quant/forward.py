@@ -20,6 +20,8 @@ DISPUTED_INFLATION: Final = 3.0
 MAX_FORWARD_SD: Final = 0.01
 """Relative sd beyond which a forward is not known: 1 % moves an at-the-money month by a quarter of its sd."""
 
+OF_THE_QUOTE: Final = np.array([source in (Source.PARITY, Source.QUOTED) for source in Source])
+"""Sources that speak of the time of the quotes; the others speak of ``as_of``."""
 _SOURCE_NAMES: Final = tuple(source.name.lower() for source in Source)
 
 
@@ -78,10 +80,8 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
     evidence = forward_evidence(chain, table)
     value, sd = evidence.value, evidence.sd
     moved = MOVE_VOL * np.sqrt(np.maximum(evidence.age_ms, 0.0) / MS_PER_YEAR)
-    at_quote, at_as_of = sd.copy(), sd.copy()
-    later, earlier = [Source.FUTURE, Source.INTERPOLATED], [Source.PARITY, Source.QUOTED]
-    at_quote[:, later] = np.hypot(sd[:, later], moved[:, None])
-    at_as_of[:, earlier] = np.hypot(sd[:, earlier], moved[:, None])
+    elsewhen = np.hypot(sd, moved[:, None])
+    at_quote, at_as_of = np.where(OF_THE_QUOTE, sd, elsewhen), np.where(OF_THE_QUOTE, elsewhen, sd)
     credible = believed(value, at_quote, evidence.slack, evidence.votes)
     # Parity judges a quoted forward but does not move it: the venue's own vols are taken at that forward, and an
     # average with parity's tick-sized noise would only tilt puts against calls.
@@ -98,7 +98,8 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
     forward, scale = np.full(known.size, np.nan), np.full(known.size, np.nan)
     forward[known] = evidence.anchor[known] * np.exp(now[known])
     scale[known] = np.exp(ratio[known])
-    row_value = np.where(evidence.row_own, table.forward * scale[table.expiry], forward[table.expiry])
+    row_value = forward[table.expiry]
+    np.multiply(table.forward, scale[table.expiry], out=row_value, where=evidence.row_own)
     row_sd = np.where(evidence.row_own, ratio_sd[table.expiry], now_sd[table.expiry]) * row_value
     return ChainForwards(
         value=forward,

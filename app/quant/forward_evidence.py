@@ -148,13 +148,15 @@ def _parity(
     """
     put, call = pairs
     unit = np.where(row_own, table.forward, anchor[table.expiry])
+    unit_put, unit_call = unit[put], unit[call]
     coin = chain.premium is Premium.COIN
-    scale_put, scale_call = (1.0, 1.0) if coin else (unit[put], unit[call])
+    scale_put, scale_call = (1.0, 1.0) if coin else (unit_put, unit_call)
     # Two legs quoted at different forwards: at most the whole difference sits in one of them.
-    apart = np.abs(unit[put] - unit[call]) / (unit[put] + unit[call])
+    both = unit_put + unit_call
+    apart = np.abs(unit_put - unit_call) / both
     low = table.bid[call] / scale_call - table.ask[put] / scale_put - apart
     high = table.ask[call] / scale_call - table.bid[put] / scale_put + apart
-    x = 2.0 * table.strike[put] / (unit[put] + unit[call])
+    x = 2.0 * table.strike[put] / both
     start = np.searchsorted(table.expiry[put], np.arange(table.start.size))
     t = np.maximum(table.t, 0.0)
     return _inverse_lines(start, x, low, high, t) if coin else _linear_lines(start, x, low, high, t)

@@ -7,6 +7,7 @@ import numpy as np
 from app.quant.arrays import BoolArray, FloatArray
 from app.quant.black import black_greeks
 from app.quant.chain import Premium, TradingRules
+from app.quant.median import median
 from app.quant.year_fraction import MS_PER_YEAR
 
 HALF_SPREADS_PER_SD: Final = 2.0
@@ -41,7 +42,7 @@ def depth_multiplier(bid_size: FloatArray, ask_size: FloatArray) -> FloatArray:
     factor = np.ones(bid_size.shape)
     if known.any():
         depth = np.minimum(bid_size[known], ask_size[known])
-        share = REFERENCE_DEPTH * np.median(depth) / depth
+        share = REFERENCE_DEPTH * median(depth) / depth
         factor[known] = (1.0 + np.sqrt(share)) / (1.0 + np.sqrt(REFERENCE_DEPTH))
     return factor
 

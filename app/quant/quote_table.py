@@ -7,6 +7,7 @@ import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
 from app.quant.chain import OptionChain
+from app.quant.compiled import kernel
 from app.quant.year_fraction import year_fraction
 
 CLOCK_TOLERANCE_MS: Final = 5_000
@@ -58,20 +59,21 @@ def quote_table(chain: OptionChain) -> QuoteTable:
     bid, ask, forward = column("bid"), column("ask"), column("forward")
     age_ms = chain.as_of_ms - column("timestamp_ms")
     ahead = age_ms < -CLOCK_TOLERANCE_MS
-    countable = _countable(strike) & _countable(bid) & _countable(ask) & _countable(forward)
+    countable = np.empty(strike.shape, np.bool_)
+    mark_countable(strike, bid, ask, forward, countable)
     both = countable & (bid > 0.0) & (ask > 0.0)
-    width = np.subtract(ask, bid, out=np.full_like(bid, np.inf), where=both)
-    order = np.lexsort((width, np.where(ahead, np.inf, age_ms), is_call, strike, expiry))
-    expiry, strike, is_call, bid, ask = expiry[order], strike[order], is_call[order], bid[order], ask[order]
-    forward, countable = forward[order], countable[order]
-    first = np.ones(order.size, dtype=np.bool_)
-    first[1:] = (np.diff(expiry) != 0) | (np.diff(strike) != 0.0) | (is_call[1:] != is_call[:-1])
+    order = np.lexsort((is_call, strike, expiry))
+    first = _firsts(expiry, strike[order], is_call[order])
+    if not first.all():
+        width = np.subtract(ask, bid, out=np.full_like(bid, np.inf), where=both)
+        order = np.lexsort((width, np.where(ahead, np.inf, age_ms), is_call, strike, expiry))
+    bid, ask, forward, countable = bid[order], ask[order], forward[order], countable[order]
     return QuoteTable(
         t=np.array([year_fraction(chain.as_of_ms, e.expiry_ms) for e in chain.expiries], dtype=np.float64),
         start=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
         expiry=expiry,
-        strike=strike,
-        is_call=is_call,
+        strike=strike[order],
+        is_call=is_call[order],
         bid=bid,
         ask=ask,
         bid_size=column("bid_size")[order],
@@ -84,8 +86,23 @@ def quote_table(chain: OptionChain) -> QuoteTable:
     )
 
 
-def _countable(number: FloatArray) -> BoolArray:
-    size = np.abs(number)
-    usual: BoolArray = (size <= LARGEST_NUMBER) & (size >= 1.0 / LARGEST_NUMBER)
-    missing: BoolArray = np.isnan(number) | (number == 0.0)
-    return usual | missing
+def _firsts(expiry: IntArray, strike: FloatArray, is_call: BoolArray) -> BoolArray:
+    """Return True for each row whose expiry, strike and type are not those of the row before."""
+    first = np.ones(expiry.shape, dtype=np.bool_)
+    first[1:] = (expiry[1:] != expiry[:-1]) | (strike[1:] != strike[:-1]) | (is_call[1:] != is_call[:-1])
+    return first
+
+
+@kernel
+def mark_countable(
+    strike: FloatArray, bid: FloatArray, ask: FloatArray, forward: FloatArray, countable: BoolArray
+) -> None:
+    """Write whether the numbers of each row are missing, zero or of a size that occurs."""
+    for i in range(strike.shape[0]):
+        countable[i] = not (_absurd(strike[i]) or _absurd(bid[i]) or _absurd(ask[i]) or _absurd(forward[i]))
+
+
+@kernel
+def _absurd(number: float) -> bool:
+    size = abs(number)
+    return size > LARGEST_NUMBER or 0.0 < size < 1.0 / LARGEST_NUMBER

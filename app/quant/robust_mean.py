@@ -1,10 +1,12 @@
 """Combining witnesses: inverse variance among those who agree, the majority where they do not."""
 
+import math
 from typing import Final
 
 import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
+from app.quant.compiled import kernel
 
 AGREEMENT_SIGMAS: Final = 5.0
 """Two estimates further apart than this many sds of their difference contradict each other."""
@@ -18,15 +20,8 @@ def believed(value: FloatArray, sd: FloatArray, slack: FloatArray, votes: FloatA
     Around each witness gather those who agree with it: |difference| <= 5 sd of the difference + both slacks. The group
     with most votes wins, then the one with the smallest variance of its inverse-variance mean.
     """
-    here = ~np.isnan(value)
-    centre, variance = np.where(here, value, 0.0), np.where(here, sd, 1.0) ** 2
-    apart = np.abs(centre[:, :, None] - centre[:, None, :]) - slack[:, :, None] - slack[:, None, :]
-    allowed = AGREEMENT_SIGMAS * np.sqrt(variance[:, :, None] + variance[:, None, :])
-    agree = (apart <= allowed) & here[:, :, None] & here[:, None, :]
-    support = np.where(agree, votes[:, None, :], 0.0).sum(axis=2)
-    precision = np.where(agree, 1.0 / variance[:, None, :], 0.0).sum(axis=2)
-    best = np.lexsort((-precision, -support), axis=1)[:, 0]
-    winners: BoolArray = agree[np.arange(value.shape[0]), best]
+    winners = np.zeros(value.shape, dtype=np.bool_)
+    elect(value, sd, slack, votes, winners)
     return winners
 
 
@@ -36,35 +31,79 @@ def weighted_mean(value: FloatArray, sd: FloatArray, included: BoolArray) -> tup
     The sd is scaled up, never down, by the root of chi-square per degree of freedom. A row that includes nothing has
     mean NaN and sd infinity.
     """
-    weight = np.where(included, 1.0 / np.where(included, sd, 1.0) ** 2, 0.0)
-    centre = np.where(included, value, 0.0)
-    total = weight.sum(axis=1)
-    known = total > 0.0
-    safe = np.where(known, total, 1.0)
-    mean = (weight * centre).sum(axis=1) / safe
-    chi2 = (weight * (centre - mean[:, None]) ** 2).sum(axis=1)
-    scale = np.sqrt(np.maximum(1.0, chi2 / np.maximum(included.sum(axis=1) - 1, 1)))
-    return np.where(known, mean, np.nan), np.where(known, scale / np.sqrt(safe), np.inf)
+    mean, mean_sd = np.full(value.shape[0], np.nan), np.full(value.shape[0], np.inf)
+    weigh(value, sd, included, mean, mean_sd)
+    return mean, mean_sd
 
 
 def newest_median(
     group: IntArray, groups: int, age: FloatArray, value: FloatArray, has: BoolArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return each group's median over its five newest values and the age of the newest; NaN where it has none."""
-    rows = np.flatnonzero(has)
-    rows = rows[np.lexsort((age[rows], group[rows]))]
-    count = np.bincount(group[rows], minlength=groups)
-    first = np.cumsum(count) - count
-    taken = np.minimum(count, NEWEST)
-    column = np.arange(NEWEST)
-    inside = column < taken[:, None]
-    index = np.where(inside, first[:, None] + column, 0)
-    values = np.full((groups, NEWEST), np.inf)
-    values[inside] = value[rows[index[inside]]]
+    ages, values = np.full((2, groups, NEWEST), np.inf)
+    keep_newest(group, age, value, has, ages, values)
     values.sort(axis=1)
+    taken, rank = np.isfinite(ages).sum(axis=1), np.arange(groups)
+    low, high = values[rank, (taken - 1) // 2], values[rank, taken // 2]
     some = taken > 0
-    rank = np.arange(groups)
-    low, high = values[rank, np.maximum(taken - 1, 0) // 2], values[rank, taken // 2]
-    newest = np.full(groups, np.nan)
-    newest[some] = age[rows[first[some]]]
-    return np.where(some, 0.5 * low + 0.5 * high, np.nan), newest
+    return np.where(some, 0.5 * low + 0.5 * high, np.nan), np.where(some, ages[:, 0], np.nan)
+
+
+@kernel
+def elect(value: FloatArray, sd: FloatArray, slack: FloatArray, votes: FloatArray, winners: BoolArray) -> None:
+    """Set ``winners`` for the group of each row that :func:`believed` describes."""
+    sources = value.shape[1]
+    for i in range(value.shape[0]):
+        most, tightest = -1.0, 0.0
+        for a in range(sources):
+            if np.isnan(value[i, a]):
+                continue
+            agree = np.zeros(sources, np.bool_)
+            support, precision = 0.0, 0.0
+            for b in range(sources):
+                apart = abs(value[i, a] - value[i, b]) - slack[i, a] - slack[i, b]
+                if apart <= AGREEMENT_SIGMAS * math.sqrt(sd[i, a] * sd[i, a] + sd[i, b] * sd[i, b]):
+                    agree[b] = True
+                    support += votes[i, b]
+                    precision += 1.0 / (sd[i, b] * sd[i, b])
+            if support > most or (support == most and precision > tightest):
+                most, tightest = support, precision
+                winners[i] = agree
+
+
+@kernel
+def weigh(value: FloatArray, sd: FloatArray, included: BoolArray, mean: FloatArray, mean_sd: FloatArray) -> None:
+    """Write what :func:`weighted_mean` returns for the rows that include something."""
+    for i in range(value.shape[0]):
+        total, first, count = 0.0, 0.0, 0
+        for j in range(value.shape[1]):
+            if included[i, j]:
+                weight = 1.0 / (sd[i, j] * sd[i, j])
+                total += weight
+                first += weight * value[i, j]
+                count += 1
+        if count == 0:
+            continue
+        mean[i] = first / total
+        chi2 = 0.0
+        for j in range(value.shape[1]):
+            if included[i, j]:
+                chi2 += (value[i, j] - mean[i]) ** 2 / (sd[i, j] * sd[i, j])
+        mean_sd[i] = math.sqrt(max(1.0, chi2 / max(count - 1, 1))) / math.sqrt(total)
+
+
+@kernel
+def keep_newest(
+    group: IntArray, age: FloatArray, value: FloatArray, has: BoolArray, ages: FloatArray, values: FloatArray
+) -> None:
+    """Keep in each group's row of ``ages``, infinite at first, its least ages in order, and whose they are in
+    ``values``; of equal ages the first."""
+    for i in range(group.shape[0]):
+        row = group[i]
+        place = ages.shape[1]
+        while has[i] and place > 0 and age[i] < ages[row, place - 1]:
+            place -= 1
+        for j in range(ages.shape[1] - 1, place, -1):
+            ages[row, j], values[row, j] = ages[row, j - 1], values[row, j - 1]
+        if place < ages.shape[1]:
+            ages[row, place], values[row, place] = age[i], value[i]

@@ -1,9 +1,9 @@
 """ExpiryQuotes -> Smile: what a model is fitted to. Every quote that is not used has a reason."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -15,14 +15,12 @@ from app.quant.forward import ChainForwards, table_forwards
 from app.quant.implied_vol import ImpliedVols, IvStatus, implied_vol
 from app.quant.parity_check import ParityCheck
 from app.quant.quote_noise import depth_multiplier, quote_noise, tick_size
-from app.quant.quote_table import CLOCK_TOLERANCE_MS, QuoteTable, quote_table
+from app.quant.quote_table import QuoteTable, quote_table
 from app.quant.rate_curve import RateCurve, rate_curve
+from app.quant.screening import screened
 from app.quant.year_fraction import MS_PER_YEAR, days
 
 __all__ = ["ChainSmiles", "Dropped", "ExcludedExpiry", "ExpiryStatus", "Smile", "read_smiles"]
-
-MAX_AGE_MS: Final = 600_000
-"""Age beyond which a quote says nothing of the market at ``as_of``: in ten minutes a forward moves several spreads."""
 
 
 class ExpiryStatus(StrEnum):
@@ -131,12 +129,11 @@ def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
     left_out = np.isnan(forwards.value) | (np.diff(bounds) < min_quotes)
     verdicts.drop(left_out[table.expiry], Dropped.EXPIRY_EXCLUDED)
     dropped = verdicts.counts(table.expiry, len(chain.expiries))
+    numbers = (a.tolist() for a in (table.t, forwards.value, forwards.sd, forwards.discount_factor))
     smiles, excluded = [], []
-    for e, quotes in enumerate(chain.expiries):
-        t, forward = float(table.t[e]), forwards.forward(e)
-        count = int(bounds[e + 1] - bounds[e])
-        if forward is None or count < min_quotes:
-            status, reason = _exclusion(t, forward is None, count, min_quotes)
+    for e, (quotes, t, forward, sd, discount_factor) in enumerate(zip(chain.expiries, *numbers, strict=True)):
+        if left_out[e]:
+            status, reason = _exclusion(t, math.isnan(forward), int(bounds[e + 1] - bounds[e]), min_quotes)
             excluded.append(ExcludedExpiry(quotes.expiry_ms, t, status, reason, dropped[e]))
             continue
         rows = slice(bounds[e], bounds[e + 1])
@@ -144,9 +141,9 @@ def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
             Smile(
                 expiry_ms=quotes.expiry_ms,
                 t=t,
-                forward=forward.value,
-                forward_sd=forward.sd,
-                discount_factor=forward.discount_factor,
+                forward=forward,
+                forward_sd=sd,
+                discount_factor=discount_factor,
                 strike=strike[rows],
                 is_call=is_call[rows],
                 k=k[rows],
@@ -167,8 +164,7 @@ def read_quotes(chain: OptionChain) -> ReadQuotes:
     """Find the forwards of ``chain``, and of each quote its vols or the reason why it is not used."""
     table = quote_table(chain)
     forwards = table_forwards(chain, table)
-    verdicts = Verdicts(len(table))
-    _screen(table, forwards, verdicts)
+    verdicts = screened(table, forwards)
     return ReadQuotes(table, forwards, verdicts, *_invert(chain, table, forwards, verdicts))
 
 
@@ -183,35 +179,15 @@ def _exclusion(t: float, no_forward: bool, count: int, min_quotes: int) -> tuple
     return ExpiryStatus.TOO_FEW_QUOTES, f"{count} usable out-of-the-money quotes, a smile needs at least {min_quotes}"
 
 
-def _screen(table: QuoteTable, forwards: ChainForwards, verdicts: Verdicts) -> None:
-    """Give every quote that cannot be inverted its reason, in the order an operator would look."""
-    no_bid = np.isnan(table.bid) | (table.bid == 0.0)
-    no_ask = np.isnan(table.ask) | (table.ask == 0.0)
-    verdicts.drop(table.age_ms < -CLOCK_TOLERANCE_MS, Dropped.FUTURE)
-    verdicts.drop(~table.first, Dropped.DUPLICATE_STRIKE)
-    verdicts.drop(~table.countable, Dropped.NOT_FINITE)
-    verdicts.drop((table.bid < 0.0) | (table.ask < 0.0) | (table.forward <= 0.0), Dropped.NEGATIVE)
-    verdicts.drop(no_bid & no_ask, Dropped.NO_QUOTE)
-    verdicts.drop(no_bid | no_ask, Dropped.ONE_SIDED)
-    verdicts.drop((table.age_ms > MAX_AGE_MS) | forwards.row_stale, Dropped.STALE)
-    verdicts.drop(table.bid >= table.ask, Dropped.CROSSED)
-    forward = forwards.value[table.expiry]
-    verdicts.drop(np.where(table.is_call, table.strike < forward, table.strike > forward), Dropped.IN_THE_MONEY)
-    at_the_money = np.flatnonzero((table.strike == forward) & (verdicts.code == 0))
-    for put, call in pairwise(at_the_money.tolist()):
-        if table.expiry[put] == table.expiry[call]:
-            wider = call if table.ask[call] - table.bid[call] >= table.ask[put] - table.bid[put] else put
-            verdicts.drop_rows(wider, Dropped.IN_THE_MONEY)
-
-
 def side_vols(
     chain: OptionChain, table: QuoteTable, forwards: ChainForwards, rows: IntArray
 ) -> tuple[ImpliedVols, ImpliedVols]:
     """Return the implied vols of the bids and of the asks of ``rows``, each at its own forward and time."""
-    unit, t = _unit(chain, table, forwards, rows), _time_left(table, rows)
-    forward, strike, is_call = forwards.row_value[rows], table.strike[rows], table.is_call[rows]
-    bids = implied_vol(table.bid[rows] * unit, forward, strike, t, is_call)
-    return bids, implied_vol(table.ask[rows] * unit, forward, strike, t, is_call)
+    paid = np.stack([table.bid[rows], table.ask[rows]]) * _unit(chain, table, forwards, rows)
+    t = _time_left(table, rows)
+    both = implied_vol(paid, forwards.row_value[rows], table.strike[rows], t, table.is_call[rows])
+    bids, asks = (ImpliedVols(vol, status) for vol, status in zip(both.vol, both.status, strict=True))
+    return bids, asks
 
 
 def _unit(chain: OptionChain, table: QuoteTable, forwards: ChainForwards, rows: IntArray) -> FloatArray:
@@ -234,7 +210,7 @@ def _invert(
     rows = np.flatnonzero((verdicts.code == 0) & np.isfinite(forwards.value)[table.expiry])
     bids, asks = side_vols(chain, table, forwards, rows)
     for status in (bids.status, asks.status):
-        for failure in np.unique(status[status != IvStatus.OK]).tolist():
+        for failure in set(status.tolist()) - {IvStatus.OK}:
             verdicts.drop_rows(rows[status == failure], _INVERSION[IvStatus(failure)])
     verdicts.drop_rows(rows[~(bids.vol < asks.vol)], Dropped.NOT_RECOVERABLE)
     good = verdicts.code[rows] == 0

@@ -12,7 +12,8 @@ from app.quant.gate import GateState, judged, widening_since
 from app.quant.gate_rules import DEFAULT_RULES
 from app.quant.innovations import innovations_of
 from app.quant.maintenance import MaintainedFit, maintain_surface
-from app.quant.smile import MAX_AGE_MS, read_smiles
+from app.quant.screening import MAX_AGE_MS
+from app.quant.smile import read_smiles
 from app.quant.surface import VolSurface
 from app.quant.year_fraction import MS_PER_YEAR
 from tests.quant.market import maintained_series, recorded_chain, recorded_chains, revalued

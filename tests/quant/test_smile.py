@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from app.quant.chain import ExpiryQuotes, FutureQuote, OptionChain, Premium, TradingRules
 from app.quant.quote_noise import MODEL_FLOOR
 from app.quant.quote_table import CLOCK_TOLERANCE_MS
-from app.quant.smile import MAX_AGE_MS, Dropped, ExpiryStatus, read_smiles
+from app.quant.screening import MAX_AGE_MS
+from app.quant.smile import Dropped, ExpiryStatus, read_smiles
 from tests.quant.synthetic_chain import AS_OF_MS, STRIKES, Truth, chain, changed, quotes
 
 MONTH = Truth(days=30.0)
