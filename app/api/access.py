@@ -7,6 +7,7 @@ A key comes in a header or in a WebSocket's first message, never in a URL: proxi
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -16,6 +17,7 @@ from app.api.problem import NotAllowed, NotAuthenticated
 from app.api.rate_limit import RateLimit
 from app.service.access_key import Scope
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 KEY_HEADER: Final = "x-api-key"
@@ -85,11 +87,8 @@ class Gate:
             await self._rate_limit.pay(caller.name)
 
     def _is_trusted(self, host: str) -> bool:
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:  # a Unix socket or a test client: no address
-            return False
-        return address.is_loopback or any(address in network for network in self._trusted)
+        address = _address_of(host)
+        return address is not None and (address.is_loopback or any(address in network for network in self._trusted))
 
 
 def requires(needed: Scope, gate: Gate) -> Callable[[HTTPConnection], Awaitable[Caller]]:
@@ -104,6 +103,15 @@ def requires(needed: Scope, gate: Gate) -> Callable[[HTTPConnection], Awaitable[
         return caller
 
     return check
+
+
+@lru_cache(maxsize=1024)
+def _address_of(host: str) -> Address | None:
+    """Return ``host`` as an address; None for what has none, a Unix socket or a test client."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def _shown_key(connection: HTTPConnection) -> str | None:
