@@ -16,7 +16,7 @@ from app.quant.errors import InvalidChain
 from app.venues.amounts import FuturePrice, Price, Size, Source, Strike, Underlying, future_price
 from app.venues.body import decode_body
 from app.venues.columns import QuoteColumns, float_column, price_column
-from app.venues.times import Instant, instant_ms, instants_ms
+from app.venues.times import Instant, instant_ms, instants_ms, instants_or_ms
 
 MAX_FUTURES: Final = 1_000
 """Futures a body may hold; no market lists a tenth as many expiries."""
@@ -63,7 +63,6 @@ _DECODER: Final = msgspec.json.Decoder(NativeChain)
 
 def _columns(quotes: list[NativeQuote], as_of_ms: int) -> QuoteColumns:
     """Return the rows as columns; a quote without its own timestamp is as old as the chain."""
-    stamps = [as_of_ms if quote.timestamp is None else quote.timestamp for quote in quotes]
     return QuoteColumns(
         expiry_ms=instants_ms([quote.expiry for quote in quotes], lambda row: f"/quotes/{row}/expiry"),
         strike=float_column([quote.strike for quote in quotes]),
@@ -72,7 +71,9 @@ def _columns(quotes: list[NativeQuote], as_of_ms: int) -> QuoteColumns:
         ask=price_column([quote.ask for quote in quotes]),
         bid_size=float_column([quote.bid_size for quote in quotes]),
         ask_size=float_column([quote.ask_size for quote in quotes]),
-        timestamp_ms=instants_ms(stamps, lambda row: f"/quotes/{row}/timestamp"),
+        timestamp_ms=instants_or_ms(
+            [quote.timestamp for quote in quotes], as_of_ms, lambda row: f"/quotes/{row}/timestamp"
+        ),
         forward=float_column([quote.forward for quote in quotes]),
     )
 

@@ -13,7 +13,7 @@ from app.venues.amounts import Price, Size, Source, Strike, Underlying
 from app.venues.body import decode_body
 from app.venues.columns import QuoteColumns, float_column, price_column
 from app.venues.native import MAX_FUTURES, MAX_SEQUENCE, NativeFuture, futures_by_expiry
-from app.venues.times import Instant, instant_ms, instants_ms
+from app.venues.times import Instant, instant_ms, instants_ms, instants_or_ms
 
 COLUMNS_MEDIA_TYPE: Final = "application/vnd.smilekeeper.columns+json"
 
@@ -83,7 +83,6 @@ def _columns(quotes: NativeQuoteColumns, as_of_ms: int) -> QuoteColumns:
             pointer = f"/quotes/{name}"
             raise InvalidChain(f"{pointer} has {len(column)} rows, /quotes/expiry has {n}: they must agree", pointer)
     nothing = [None] * n
-    stamps = [as_of_ms if at is None else at for at in quotes.timestamp or nothing]
     return QuoteColumns(
         expiry_ms=instants_ms(quotes.expiry, lambda row: f"/quotes/expiry/{row}"),
         strike=float_column(quotes.strike),
@@ -92,6 +91,6 @@ def _columns(quotes: NativeQuoteColumns, as_of_ms: int) -> QuoteColumns:
         ask=price_column(quotes.ask or nothing),
         bid_size=float_column(quotes.bid_size or nothing),
         ask_size=float_column(quotes.ask_size or nothing),
-        timestamp_ms=instants_ms(stamps, lambda row: f"/quotes/timestamp/{row}"),
+        timestamp_ms=instants_or_ms(quotes.timestamp or nothing, as_of_ms, lambda row: f"/quotes/timestamp/{row}"),
         forward=float_column(quotes.forward or nothing),
     )

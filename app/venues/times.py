@@ -39,6 +39,16 @@ def instants_ms(instants: Sequence[int | datetime], pointer: Callable[[int], str
     return milliseconds
 
 
+def instants_or_ms(
+    instants: Sequence[int | datetime | None], otherwise_ms: int, pointer: Callable[[int], str]
+) -> IntArray:
+    """Return what :func:`instants_ms` does, and ``otherwise_ms`` where no instant is given."""
+    # Whole columns without times are common.
+    if instants.count(None) == len(instants):
+        return np.full(len(instants), otherwise_ms, dtype=np.int64)
+    return instants_ms([otherwise_ms if at is None else at for at in instants], pointer)
+
+
 def instant_ms(instant: int | datetime, pointer: str) -> int:
     """Return the millisecond ``instant`` lies in, since the epoch, UTC. Raises InvalidChain as ``instants_ms``."""
     return int(instants_ms([instant], lambda _: pointer)[0])
