@@ -3,7 +3,9 @@
 A market moves along a smile, a fat finger or a damaged field moves one quote. A quote counts as unconfirmed where its
 innovation leaves the median of its neighbours' by more than ISOLATED half-widths of the band, about five deviations,
 and by more than its own half-spread. It is not fitted to, and the report counts it. In a shift of the regime every
-quote leaves the band, so how much its neighbours differ among themselves counts besides.
+quote leaves the band, so how much its neighbours differ among themselves counts besides. Bands grow with the time since
+the surface, after a shift and in a market that moved; a quote that its own noise and the differences among its
+neighbours do not explain is alone however wide they are.
 """
 
 from collections.abc import Sequence
@@ -41,9 +43,11 @@ def unconfirmed(innovations: Innovations, widening: float, *, shifted: bool = Fa
     middle = _median(neighbours)
     excess = np.abs(innovations.error - middle)
     half_width = widening * innovations.half_width
+    scatter = HALF_WIDTHS_PER_MAD * _median(np.abs(neighbours - middle[:, None]))
     if shifted:
-        half_width = half_width + HALF_WIDTHS_PER_MAD * _median(np.abs(neighbours - middle[:, None]))
-    limit = np.maximum(ISOLATED * half_width, innovations.half_spread)
+        half_width = half_width + scatter
+    explained = np.minimum(half_width, DEVIATIONS * innovations.noise + scatter)
+    limit = np.maximum(ISOLATED * explained, innovations.half_spread)
     flagged: BoolArray = told[innovations.slice] & (excess > limit)
     return flagged
 

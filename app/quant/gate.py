@@ -8,15 +8,17 @@ mids agree with it: a change that persists is the market's. The numbers are thos
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Final
 
 import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray
 from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus
+from app.quant.damaged_quotes import damaged_share
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations
-from app.quant.lone_expiry import loneliest_move
+from app.quant.lone_expiry import LoneMoves, lone_moves
 from app.quant.parity_check import contradicted_share, judged_expiries
 from app.quant.slice_variance import stacked_variance
 from app.quant.surface import SurfaceSlice, VolSurface
@@ -69,6 +71,8 @@ def judged(
     findings = [*_absolute(fit, rules), *_parity(read, rules), *_against_published(read, state, rules)]
     if evidence:
         findings += _against_previous(fit, read, state, evidence, rules)
+    damaged = damaged_share(read.smiles, read.excluded)
+    findings += _above("damaged: share of quotes that no market makes", damaged, rules.degraded_damaged, math.inf)
     for status in (SurfaceStatus.REJECTED, SurfaceStatus.DEGRADED):
         reasons = [reason for found, reason in findings if found is status]
         if fit.status is status:
@@ -132,16 +136,17 @@ def _against_previous(
     for lost in _vanished(fit, read, evidence.previous, rules):
         # A large move leaves the nearest strikes behind.
         yield SurfaceStatus.DEGRADED if believed or evidence.shifted else SurfaceStatus.REJECTED, lost
-    level = _forward_level(fit.surface, evidence.previous)
-    yield from _above("level: move of all forwards", level, math.inf, rules.rejected_level)
-    apart = _forward_apart(fit.surface, evidence.previous)
+    moves = _forward_moves(fit.surface, evidence.previous)
+    level = median(moves) if moves else 0.0
+    yield from _above("level: move of all forwards", abs(level) / widening, math.inf, rules.rejected_level)
+    apart = max((abs(move - level) for move in moves), default=0.0) / widening
     if apart > rules.rejected_forward:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {rules.rejected_forward:g}"
-    yield from _lone_expiry(evidence.innovations, widening, believed, rules)
-    if evidence.took_over:
-        return
-    yield from _jump(fit.surface, evidence, widening, believed, rules)
+    lone = lone_moves(evidence.innovations, evidence.flagged, widening, rules.judged_deviations)
+    yield from _lone_expiry(lone, believed, rules)
+    if not evidence.took_over:
+        yield from _jump(fit.surface, lone, widening, believed or evidence.shifted, rules)
 
 
 def _missing(fit: SurfaceFit, read: ReadChain, previous: VolSurface, rules: GateRules) -> int:
@@ -164,47 +169,32 @@ def _vanished(fit: SurfaceFit, read: ReadChain, previous: VolSurface, rules: Gat
             )
 
 
-def _forward_level(surface: VolSurface, previous: VolSurface) -> float:
-    """Return the size of the median logarithmic move of the forwards, per root of five minutes."""
-    moves = _forward_moves(surface, previous)
-    return abs(float(np.median(moves))) / widening_since(previous, surface.as_of_ms) if moves.size else 0.0
-
-
-def _forward_apart(surface: VolSurface, previous: VolSurface) -> float:
-    """Return the largest logarithmic move of a forward less the median move, per root of five minutes."""
-    moves = _forward_moves(surface, previous)
-    if not moves.size:
-        return 0.0
-    return float(np.abs(moves - np.median(moves)).max()) / widening_since(previous, surface.as_of_ms)
-
-
-def _forward_moves(surface: VolSurface, previous: VolSurface) -> FloatArray:
+def _forward_moves(surface: VolSurface, previous: VolSurface) -> list[float]:
+    """Return the logarithmic moves of the forwards that both know."""
     before = {s.expiry_ms: s.forward for s in previous.slices}
-    return np.array([math.log(s.forward / before[s.expiry_ms]) for s in surface.slices if s.expiry_ms in before])
+    return [math.log(s.forward / before[s.expiry_ms]) for s in surface.slices if s.expiry_ms in before]
 
 
-def _lone_expiry(innovations: Innovations, widening: float, believed: bool, rules: GateRules) -> Iterator[Finding]:
+def _lone_expiry(moves: LoneMoves, believed: bool, rules: GateRules) -> Iterator[Finding]:
     """Other expiries that move confirm the direction of a jump, not its size: the neighbours do."""
-    lone = loneliest_move(innovations, widening, rules.judged_deviations)
+    lone = moves.loneliest()
     if lone and lone.half_widths > rules.degraded_lone:
         status = (
             SurfaceStatus.DEGRADED if believed or lone.half_widths <= rules.rejected_lone else SurfaceStatus.REJECTED
         )
         yield (
             status,
-            f"lone expiry: mids of {lone.t * 365.0:.1f} days moved by {lone.move:+.4f}, {lone.half_widths:.1f}"
-            " half-widths of its bar beyond those of the expiries before and after it",
+            f"lone expiry: mids of {lone.t * 365.0:.1f} days, {lone.place}, moved by {lone.move:+.4f},"
+            f" {lone.half_widths:.1f} half-widths of its bar beyond those of the expiries before and after it",
         )
 
 
-def _jump(
-    surface: VolSurface, evidence: Evidence, widening: float, believed: bool, rules: GateRules
-) -> Iterator[Finding]:
-    """In a shift of regime most expiries have confirmed a move already."""
-    jump = worst_jump(surface, evidence.innovations, widening, believed or evidence.shifted, rules)
+def _jump(surface: VolSurface, lone: LoneMoves, widening: float, believed: bool, rules: GateRules) -> Iterator[Finding]:
+    """In a shift of regime most expiries have confirmed a move already: it is ``believed``."""
+    jump = worst_jump(surface, lone, widening, believed, rules)
     if jump:
         yield (
-            SurfaceStatus.REJECTED if jump.half_widths > rules.rejected_jump else SurfaceStatus.DEGRADED,
+            SurfaceStatus.REJECTED if jump.rejects else SurfaceStatus.DEGRADED,
             f"jump: vol at log-moneyness {jump.log_moneyness:.4g}, {jump.t * 365.0:.1f} days, moved by"
             f" {jump.move:+.4f}, {jump.half_widths:.1f} half-widths of its bar, and the mids"
             f" {'of other expiries' if jump.alone else 'around it'} do not confirm it",

@@ -1,7 +1,7 @@
 """A jump that nobody confirms: a vol that left its bar further than the mids of the new chain did.
 
-The nearest mids must have made the move; a large one must also have moved other expiries the same way, for the mids of
-one expiry may all be of one broken feed.
+The nearest mids must have made the move; a large one must also have moved the expiries before and after it, or half of
+all others, for the mids of one expiry may all be of one broken feed.
 """
 
 import math
@@ -12,29 +12,40 @@ import numpy as np
 from app.quant.arrays import BoolArray
 from app.quant.gate_rules import GateRules
 from app.quant.innovations import Innovations
+from app.quant.lone_expiry import LoneMoves
 from app.quant.slice_variance import stacked_variance
 from app.quant.surface import VolSurface
 
 
 @dataclass(frozen=True, slots=True)
 class UnconfirmedJump:
-    """A move of a vol, in vol and in half-widths of its bar; ``alone``: its own mids made it, no other expiry's."""
+    """A move of a vol, in vol and in half-widths of its bar; ``alone``: its own mids made it, no other expiry's.
+
+    ``tolerable`` is how many half-widths it may have in a surface that is published.
+    """
 
     log_moneyness: float
     t: float
     move: float
     half_widths: float
     alone: bool
+    tolerable: float
+
+    @property
+    def rejects(self) -> bool:
+        """Whether no surface is published with it."""
+        return self.half_widths > self.tolerable
 
 
 def worst_jump(
-    surface: VolSurface, innovations: Innovations, widening: float, believed: bool, rules: GateRules
+    surface: VolSurface, lone: LoneMoves, widening: float, believed: bool, rules: GateRules
 ) -> UnconfirmedJump | None:
-    """Return the largest move beyond the bars that the mids do not confirm; None where they confirm all.
+    """Return the worst move beyond the bars that the mids do not confirm; None where they confirm all.
 
-    Looked at are the places of the chain's own quotes. ``widening`` is the factor on the bars for the time since the
-    surface before; where ``believed``, an expiry's own mids confirm a move of any size.
+    Looked at are the places of the chain's own quotes, the innovations of ``lone``. ``widening`` is the factor on the
+    bars for the time since the surface before; where ``believed``, an expiry's own mids confirm a move of any size.
     """
+    innovations = lone.innovations
     new = {s.expiry_ms: s for s in surface.slices}
     fitted = np.array([expiry_ms in new for expiry_ms in innovations.expiries], dtype=np.bool_)
     rows = np.flatnonzero(fitted[innovations.slice])
@@ -46,21 +57,37 @@ def worst_jump(
     sizes = np.abs(moves) / bars
     worst: UnconfirmedJump | None = None
     for j in np.flatnonzero((np.abs(innovations.deviations[rows]) <= rules.judged_deviations) & (sizes > 1.0)).tolist():
-        move, size, z, i = float(moves[j]), float(sizes[j]), innovations.deviations[rows[j]], innovations.slice[rows[j]]
-        if worst and size <= worst.half_widths:
+        move, size, bar = float(moves[j]), float(sizes[j]), float(bars[j])
+        z, i = float(innovations.deviations[rows[j]]), int(innovations.slice[rows[j]])
+        mid, half_spread = _nearest(innovations, lone.counted & (innovations.slice == i), z, rules)
+        here = abs(move - mid) <= bar or mid / move >= rules.confirming_move
+        beside = lone.at(i, z)
+        enough = (
+            believed
+            or size <= rules.large_jump
+            or beside <= (1.0 - rules.confirming_move) * size
+            or _expiries_moved(innovations, widening, innovations.expiries[i], z, move, rules)
+        )
+        if here and enough:
             continue
-        here = _mids_moved(innovations, innovations.slice == i, z, move, float(bars[j]), rules)
-        enough = believed or size <= rules.large_jump
-        if not here or not (enough or _expiries_moved(innovations, widening, innovations.expiries[i], z, move, rules)):
-            worst = UnconfirmedJump(float(innovations.k[rows[j]]), float(innovations.t[i]), move, size, here)
+        tolerable = rules.rejected_jump
+        if here and beside <= rules.degraded_lone:
+            # The neighbours moved too little to confirm it, and enough not to contradict it.
+            tolerable = math.inf
+        elif not here and abs(move - mid) <= half_spread:
+            tolerable = rules.large_jump
+        jump = UnconfirmedJump(float(innovations.k[rows[j]]), float(innovations.t[i]), move, size, here, tolerable)
+        if worst is None or (jump.rejects, size) > (worst.rejects, worst.half_widths):
+            worst = jump
     return worst
 
 
-def _mids_moved(innovations: Innovations, here: BoolArray, z: float, move: float, bar: float, rules: GateRules) -> bool:
-    """Tell whether the median of the nearest mids is within ``bar`` of the new vol, or made enough of ``move``."""
+def _nearest(innovations: Innovations, here: BoolArray, z: float, rules: GateRules) -> tuple[float, float]:
+    """Return the medians of the nearest mids' innovations and of their half-spreads; NaN of none."""
+    if not here.any():
+        return math.nan, math.nan
     nearest = np.argsort(np.abs(innovations.deviations[here] - z), kind="stable")[: rules.confirming_quotes]
-    mid = float(np.median(innovations.error[here][nearest]))
-    return abs(move - mid) <= bar or mid / move >= rules.confirming_move
+    return float(np.median(innovations.error[here][nearest])), float(np.median(innovations.half_spread[here][nearest]))
 
 
 def _expiries_moved(

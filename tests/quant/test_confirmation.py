@@ -62,6 +62,19 @@ def test_in_a_shift_neighbours_that_differ_confirm_more() -> None:
     assert np.flatnonzero(unconfirmed(smile_of(alone), 1.0, shifted=True)).tolist() == [3]
 
 
+def test_wide_bars_do_not_hide_a_quote_that_its_own_noise_and_its_neighbours_do_not_explain() -> None:
+    """Bars of an hour ago or after a shift: the neighbours moved together, one did not move with them."""
+    together = np.linspace(-0.11, -0.14, 15)
+    alone = together.copy()
+    alone[6] -= 0.18
+    wide = replace(smile_of(alone, 0.1), noise=np.full(15, 0.01))
+    for shifted in (False, True):
+        assert np.flatnonzero(unconfirmed(wide, 3.0, shifted=shifted)).tolist() == [6]
+        assert not unconfirmed(replace(wide, error=together), 3.0, shifted=shifted).any()
+    noisy = replace(wide, noise=np.full(15, 0.1))
+    assert not unconfirmed(noisy, 3.0).any()
+
+
 def test_a_fat_finger_is_left_out_while_the_regime_shifts() -> None:
     at, before = 12, maintained_series("ETH")[11]
     shifted = repriced(recorded_chains("ETH")[at], 0.9)

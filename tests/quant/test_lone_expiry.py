@@ -4,15 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.quant.calibration import SurfaceStatus
 from app.quant.gate_rules import DEFAULT_RULES
 from app.quant.innovations import Innovations, innovations_of
-from app.quant.lone_expiry import loneliest_move
+from app.quant.lone_expiry import PLACES, LoneMove, lone_moves, medians
 from app.quant.maintenance import maintain_surface
 from app.quant.regime import Regime
 from app.quant.smile import read_smiles
 from tests.quant.market import maintained_series, recorded_chains
+
+
+def loneliest(innovations: Innovations, widening: float = 1.0) -> LoneMove | None:
+    nobody = np.zeros(len(innovations), dtype=np.bool_)
+    return lone_moves(innovations, nobody, widening, DEFAULT_RULES.judged_deviations).loneliest()
 
 
 def moved(moves: list[float], half_width: float = 0.01) -> Innovations:
@@ -45,17 +52,74 @@ def moved(moves: list[float], half_width: float = 0.01) -> Innovations:
     ],
 )
 def test_a_move_is_measured_from_its_neighbours(moves: list[float], expiry: int, half_widths: float) -> None:
-    found = loneliest_move(moved(moves), 1.0, DEFAULT_RULES.judged_deviations)
+    found, wider = loneliest(moved(moves)), loneliest(moved(moves), 2.0)
+    if not half_widths:
+        assert found is wider is None
+        return
     assert found is not None
+    assert wider is not None
     assert found.expiry_ms == expiry
     assert found.half_widths == pytest.approx(half_widths, abs=1e-9)
-    wider = loneliest_move(moved(moves), 2.0, DEFAULT_RULES.judged_deviations)
-    assert wider is not None
     assert wider.half_widths == pytest.approx(0.5 * half_widths, abs=1e-9)
 
 
 def test_two_expiries_cannot_say_which_of_them_moved() -> None:
-    assert loneliest_move(moved([0.0, 0.3]), 1.0, DEFAULT_RULES.judged_deviations) is None
+    assert loneliest(moved([0.0, 0.3])) is None
+
+
+def test_a_neighbour_that_stood_no_better_than_its_move_confirms_nothing() -> None:
+    """The middle expiry moved by three bars, and so did its neighbours, whose bars are five times as wide."""
+    same = moved([0.03, 0.03, 0.03])
+    known = loneliest(replace(same, half_width=np.repeat([0.05, 0.01, 0.05], 3)))
+    assert known is not None
+    assert (known.expiry_ms, known.half_widths) == (1, pytest.approx(3.0))
+    doubtful = loneliest(replace(same, half_width=np.repeat([0.02, 0.01, 0.05], 3)))
+    assert doubtful is not None
+    assert (doubtful.expiry_ms, doubtful.half_widths) == (1, pytest.approx(1.0))
+
+
+def test_what_moves_the_middle_of_a_smile_alone_is_seen_there() -> None:
+    """The median of all mids does not tell it."""
+    quotes = 9
+    z = np.linspace(-1.6, 1.6, quotes)
+    four = moved([0.0, 0.0, 0.0, 0.0])
+    error = np.zeros(4 * quotes)
+    error[2 * quotes : 3 * quotes] = np.where(np.abs(z) < 0.5, 0.04, 0.0)
+    columns = {name: np.resize(getattr(four, name), error.size) for name in ("k", "vol", "half_width", "noise")}
+    found = loneliest(
+        replace(
+            four,
+            slice=np.repeat(np.arange(4), quotes),
+            deviations=np.tile(z, 4),
+            error=error,
+            half_spread=columns["noise"],
+            **columns,
+        )
+    )
+    assert found is not None
+    assert (found.expiry_ms, found.place, found.half_widths) == (2, "near the money", pytest.approx(4.0))
+
+
+def test_quotes_that_nobody_confirms_are_no_move() -> None:
+    three = moved([0.0, 0.03, 0.0])
+    assert loneliest(three) is not None
+    at = lone_moves(three, np.repeat([False, True, False], 3), 1.0, DEFAULT_RULES.judged_deviations)
+    assert at.loneliest() is None
+
+
+def test_a_place_of_too_few_mids_is_judged_by_all_of_its_expiry() -> None:
+    found = lone_moves(moved([0.0, 0.05, 0.0]), np.zeros(9, dtype=np.bool_), 1.0, 2.0)
+    assert np.isnan(found.half_widths[1, [0, 2]]).all()
+    assert found.at(1, 1.5) == found.at(1, 0.0) == found.half_widths[1, PLACES.index("all its quotes")]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.floats(-1.0, 1.0)), min_size=1, max_size=60),
+)
+def test_medians_of_groups_are_the_plain_ones(pairs: list[tuple[int, float]]) -> None:
+    group, values = np.array([g for g, _ in pairs]), np.array([v for _, v in pairs])
+    expected = [np.median(values[group == g]) if (group == g).any() else np.nan for g in range(5)]
+    np.testing.assert_allclose(medians(values, group, np.bincount(group, minlength=5)), expected, rtol=0, atol=1e-15)
 
 
 def test_a_wrong_expiry_does_not_pass_because_the_market_shifts() -> None:
@@ -84,7 +148,7 @@ def test_expiries_of_a_recorded_day_move_with_their_neighbours(underlying: str) 
     sizes = []
     for before, chain in zip(series[:-1], chains[1:], strict=True):
         surface = before.fit.surface
-        found = loneliest_move(innovations_of(read_smiles(chain).smiles, surface), 1.0, DEFAULT_RULES.judged_deviations)
+        found = loneliest(innovations_of(read_smiles(chain).smiles, surface))
         assert found is not None
         sizes.append(found.half_widths)
     assert np.sort(sizes)[-2] < DEFAULT_RULES.degraded_lone
