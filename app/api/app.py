@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from app.api.chains import ChainAccepted, chains_router
 from app.api.context import ApiContext
+from app.api.correlations import correlations_router
 from app.api.evaluation import EvaluateAnswer, EvaluateRequest, evaluation_router
 from app.api.event_hub import EventHub
 from app.api.events import EventPage, events_router
@@ -28,6 +29,7 @@ from app.api.services import ApiServices
 from app.api.stream import stream_router
 from app.api.surfaces import SurfaceHistory, SurfaceList, surfaces_router
 from app.metrics import ServiceMetrics
+from app.service.correlation_document import Correlations
 from app.service.document import SurfaceMessage
 from app.service.promotion import Promotion
 from app.service.quotes_document import SurfaceQuotes
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 STRUCTS: Final = (
     ChainAccepted,
+    Correlations,
     EvaluateAnswer,
     EvaluateRequest,
     EventPage,
@@ -92,6 +95,7 @@ def create_app(services: ApiServices) -> FastAPI:
         kept_chains_router(context),
         quotes_router(context),
         events_router(context),
+        correlations_router(context),
         model_scores_router(context),
         stream_router(context),
         page_router(),

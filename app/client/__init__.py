@@ -6,6 +6,7 @@
         surface = desk.post_chain("deribit", body, wait_s=2.0)     # the surface, if it is fitted in time
         vols = desk.evaluate("BTC", tenor_days=[30, 30, 30], delta=["25P", "ATM", "25C"], greeks=True)
         print(vols.vol, vols.vol_low, vols.vol_high)
+        together = desk.correlations("BTC", "ETH")                  # of forwards, vol levels, skews, curvatures, slopes
         for heard in desk.stream("BTC", "ETH"):                     # for ever: it reconnects and resumes by itself
             if not heard.follows:
                 print("surfaces were missed:", heard.missed)        # None: nobody can say how many

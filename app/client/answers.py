@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from app.service.correlation_document import Correlations
 from app.service.document import SurfaceMessage
 from app.service.event import EventMessage
 from app.service.quotes_document import SurfaceQuotes
@@ -130,6 +131,7 @@ read_quotes: Final = msgspec.json.Decoder(SurfaceQuotes).decode
 read_page: Final = msgspec.json.Decoder(HistoryPage).decode
 read_events: Final = msgspec.json.Decoder(EventPage).decode
 read_lines: Final = msgspec.json.Decoder(SurfaceLines).decode
+read_correlations: Final = msgspec.json.Decoder(Correlations).decode
 read_evaluation: Final = msgspec.json.Decoder(Evaluation).decode
 _read_problem: Final = msgspec.json.Decoder(Problem).decode
 

@@ -14,6 +14,7 @@ from app.client import calls
 from app.client.answers import ChainOutcome, Evaluation, Heard, HeardEvent, SurfaceLine, error_of
 from app.client.calls import TRY_AGAIN, Call, Places, pause_s
 from app.client.stream_state import StreamState, refuse_if_not_let_in
+from app.service.correlation_document import Correlations
 from app.service.document import SurfaceMessage
 from app.service.event import EventMessage
 from app.service.quotes_document import SurfaceQuotes
@@ -106,6 +107,17 @@ class AsyncClient:
     async def scores(self, underlying: str) -> ModelScores:
         """Return the out-of-sample scores of champion and challengers."""
         return await self._do(calls.get_scores(underlying))
+
+    async def correlations(
+        self,
+        *underlyings: str,
+        window_minutes: int | None = None,
+        bar_minutes: int | None = None,
+        half_life_minutes: float | None = None,
+    ) -> Correlations:
+        """Return how forwards and smiles of ``underlyings`` move together; None leaves a number to the service."""
+        call = calls.get_correlations(underlyings, window_minutes, bar_minutes, half_life_minutes)
+        return await self._do(call)
 
     async def evaluate(
         self,

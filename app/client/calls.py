@@ -15,6 +15,7 @@ from app.client.answers import (
     EventPage,
     HistoryPage,
     SurfaceLines,
+    read_correlations,
     read_evaluation,
     read_events,
     read_lines,
@@ -23,6 +24,7 @@ from app.client.answers import (
     read_quotes,
     read_surface,
 )
+from app.service.correlation_document import Correlations
 from app.service.document import SurfaceMessage
 from app.service.quotes_document import SurfaceQuotes
 from app.service.score_document import ModelScores, decode_report
@@ -99,6 +101,19 @@ def get_quotes(underlying: str, at: str | None, version: str | None) -> Call[Sur
 def get_scores(underlying: str) -> Call[ModelScores]:
     """Return the call that reads the scores of champion and challengers."""
     return Call("GET", f"/v1/models/{_part(underlying)}/scores", decode_report)
+
+
+def get_correlations(
+    underlyings: Sequence[str], window_minutes: int | None, bar_minutes: int | None, half_life_minutes: float | None
+) -> Call[Correlations]:
+    """Return the call that asks how underlyings move together; None leaves a number to the service."""
+    asked = {
+        "window_minutes": window_minutes,
+        "bar_minutes": bar_minutes,
+        "half_life_minutes": half_life_minutes,
+    }
+    params = {name: str(value) for name, value in asked.items() if value is not None}
+    return Call("GET", "/v1/correlations", read_correlations, {"underlyings": ",".join(underlyings)} | params)
 
 
 def evaluate(underlying: str, **query: Any) -> Call[Evaluation]:

@@ -56,6 +56,8 @@ async def test_what_can_be_asked(services: ApiServices, store: MemoryStore) -> N
         assert vols.delta is not None
         store.scored["BTC"] = msgspec.json.encode(SCORES_EXAMPLE)
         assert [each.model for each in (await desk.scores("BTC")).models] == ["svi_spline", "svi"]
+        together = await desk.correlations("BTC", window_minutes=60, bar_minutes=1)
+        assert (together.status, together.bar_minutes, len(together.factors)) == ("too_few_observations", 1, 5)
         with pytest.raises(ServiceError, match=r"404 Not found.*ETH"):
             await desk.surface("ETH")
         with pytest.raises(ServiceError, match="404 Not found: this service keeps no chains"):
@@ -76,6 +78,7 @@ async def test_the_blocking_client_asks_the_same(services: ApiServices, store: M
             assert [s.version for s in desk.history("BTC", page=1)] == ["110", "100"]
             assert desk.surface("BTC").version == surface.version
             assert len(desk.surfaces()) == 1
+            assert desk.correlations("BTC", half_life_minutes=30.0).correlation == [[None] * 5] * 5
             assert desk.evaluate("BTC", tenor_days=[30], delta=["ATM"]).vol == pytest.approx([0.5])
             heard = next(desk.stream("BTC"))
             assert (heard.surface.version, heard.follows) == ("110", True)
