@@ -7,15 +7,22 @@ from typing import Final
 import numpy as np
 
 from app.quant.arbitrage import certify
+from app.quant.arrays import FloatArray, frozen
 from app.quant.black import black_greeks, black_price
 from app.quant.chain import ExpiryQuotes, OptionChain, Premium, TradingRules
 from app.quant.chain_vols import chain_vols, fitted_smiles
 from app.quant.maintenance import maintain_surface
 from app.quant.models import DEFAULT_MODEL, MODELS
-from app.quant.models.base import FitOptions, SliceState
+from app.quant.models.base import FitOptions, Objective, SliceState
+from app.quant.models.previous_slices import previous_slices
+from app.quant.models.shape_prior import pull_shapes
+from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi_curve import SplineResidual, SviCurve
+from app.quant.models.svi_fit import SviFit
+from app.quant.models.svi_start import replace_invalid, slice_starts, ssvi_starts
+from app.quant.models.temporal_prior import with_prior
 from app.quant.rate_curve import rate_curve
-from app.quant.smile import Smile, read_smiles
+from app.quant.smile import Smile
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.uncertainty import slice_uncertainties, unadjusted
 from app.quant.year_fraction import MS_PER_DAY, MS_PER_YEAR, year_fraction
@@ -28,24 +35,18 @@ _TICK: Final = 0.0001
 
 
 def warm_up_stages() -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield (what is compiled, run it), the longest first; stages share few kernels and may run beside each other."""
-    chain = known_chain()
-    smiles = read_smiles(chain).smiles
-    surface = _known_surface()
+    """Yield (what is compiled, run it), the longest first.
 
-    def certificate() -> None:
-        certify(surface.states)
-
-    def error_bars() -> None:
-        slices = tuple(replace(surface.slices[0], expiry_ms=s.expiry_ms, t=s.t) for s in smiles)
-        slice_uncertainties(smiles, slices, unadjusted)
-
-    yield "models svi_spline, svi", lambda: _fit_cold_and_warm(smiles, "svi_spline", "svi")
-    yield "error bars", error_bars
-    yield "certificate", certificate
+    All but the last share few kernels and may run beside each other: half of the whole time is the first one's. The
+    last finds most of its kernels compiled.
+    """
+    yield "surface program", _solve_one_step
+    yield "starts of a fit", _start_from_quotes_and_from_before
+    yield "certificate", _certify_known_surface
     yield "queries", warm_up_queries
-    yield "models sabr, essvi", lambda: _fit_cold_and_warm(smiles, "sabr", "essvi")
-    yield "the whole path of a chain", lambda: _maintain_cold_and_warm(chain)
+    yield "models sabr, essvi", lambda: _fit_cold_and_warm("sabr", "essvi")
+    yield "error bars", _estimate_known_errors
+    yield "the whole path of a chain", _follow_known_chain
 
 
 def warm_up_queries() -> None:
@@ -79,6 +80,11 @@ def known_chain() -> OptionChain:
     )
 
 
+def known_smiles() -> tuple[Smile, ...]:
+    """Return what is read from the known chain, without the kernels that read it."""
+    return tuple(_smile(days) for days in _DAYS)
+
+
 def _known_surface() -> VolSurface:
     """Return two slices with a residual: fitted by nobody, so that answering queries compiles no fitter."""
     t = np.array([0.1, 0.5])
@@ -105,8 +111,7 @@ def _expiry(days: int) -> ExpiryQuotes:
     strike = np.repeat(_STRIKES, 2)
     is_call = np.tile([True, False], _STRIKES.shape[0])
     k = np.log(strike / _FORWARD)
-    vol = 0.6 - 0.1 * k + 0.15 * k * k / np.sqrt(t + 0.05)
-    coin = black_price(_FORWARD, strike, vol, t, is_call) / _FORWARD
+    coin = black_price(_FORWARD, strike, _known_vol(k, t), t, is_call) / _FORWARD
     unknown = np.full(strike.shape, np.nan)
     return ExpiryQuotes(
         expiry_ms=expiry_ms,
@@ -121,14 +126,73 @@ def _expiry(days: int) -> ExpiryQuotes:
     )
 
 
-def _fit_cold_and_warm(smiles: tuple[Smile, ...], *names: str) -> None:
+def _smile(days: int) -> Smile:
+    expiry_ms = _AS_OF_MS + days * MS_PER_DAY
+    t = year_fraction(_AS_OF_MS, expiry_ms)
+    k = np.log(_STRIKES / _FORWARD)
+    vol = _known_vol(k, t)
+    return Smile(
+        expiry_ms=expiry_ms,
+        t=t,
+        forward=_FORWARD,
+        forward_sd=0.01,
+        discount_factor=1.0,
+        strike=frozen(_STRIKES),
+        is_call=frozen(k >= 0.0, np.bool_),
+        k=frozen(k),
+        bid_vol=frozen(0.99 * vol),
+        ask_vol=frozen(1.01 * vol),
+        mid_vol=frozen(vol),
+        noise=frozen(np.full(k.shape, 0.005)),
+        dropped={},
+    )
+
+
+def _known_vol(k: FloatArray, t: float) -> FloatArray:
+    return np.asarray(0.6 - 0.1 * k + 0.15 * k * k / np.sqrt(t + 0.05))
+
+
+def _solve_one_step() -> None:
+    """Take a step of each of the ways to solve a surface, from a start that needs no fit."""
+    smiles = known_smiles()
+    fit = SviFit.of(smiles, SurfaceQuotes(smiles).problem(Objective.MIX))
+    ssvi_starts(fit.problem, -1, fit.svi)
+    fit.sweep(1, backward=True)
+    fit.joint(1)
+
+
+def _start_from_quotes_and_from_before() -> None:
+    smiles = known_smiles()
+    quotes = SurfaceQuotes(smiles)
+    fit = SviFit.of(smiles, quotes.problem(Objective.MIX))
+    slice_starts(fit.problem, fit.svi)
+    replace_invalid(fit.problem, fit.svi)
+    pull_shapes(fit.problem, fit.svi)
+    before = [SliceState(s.expiry_ms, s.t, _known_surface().slices[0].curve) for s in smiles]
+    with_prior(fit.problem, quotes.noise, previous_slices(smiles, before), False, FitOptions().prior_strength)
+
+
+def _certify_known_surface() -> None:
+    certify(_known_surface().states)
+
+
+def _estimate_known_errors() -> None:
+    smiles = known_smiles()
+    known = _known_surface().slices[0]
+    slice_uncertainties(smiles, tuple(replace(known, expiry_ms=s.expiry_ms, t=s.t) for s in smiles), unadjusted)
+
+
+def _fit_cold_and_warm(*names: str) -> None:
+    smiles = known_smiles()
     for model in (MODELS[name] for name in names):
         cold = model.fit(smiles, (), FitOptions())
         states = [SliceState(s.expiry_ms, s.t, curve) for s, curve in zip(smiles, cold.curves, strict=True)]
         model.fit(smiles, states, FitOptions())
 
 
-def _maintain_cold_and_warm(chain: OptionChain) -> None:
+def _follow_known_chain() -> None:
+    _fit_cold_and_warm("svi_spline", "svi")
+    chain = known_chain()
     first = maintain_surface(chain)
     later = replace(chain, as_of_ms=chain.as_of_ms + 1)
     maintain_surface(later, previous=first.fit.surface, state=first.state)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from app.quant.models.svi_coordinates import SLICE_SIZE, to_raw
 from app.quant.models.svi_curve import SplineResidual, SviCurve
 from app.quant.smile import Smile
 
-DIGITS: Final = 12
-"""Significant digits of a published number: far below the margins of the constraints, short on the wire."""
+DIGITS: Final = cast(int, np.int64(12))
+"""Significant digits of a published number: far below the margins of the constraints, short on the wire.
+
+No literal, for which numba would compile the rounding once more."""
 LARGEST_EXACT_POWER: Final = 22
 """10^22 is the last power of ten that is a double, so dividing an integer by it rounds once and correctly."""
 NOTICEABLE: Final = 1e-6
