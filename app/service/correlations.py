@@ -63,7 +63,7 @@ def correlations_of(points: Mapping[str, Sequence[FactorPoint]], query: Correlat
     changes = np.hstack([_changes(each) for each in bars.values()])
     found = shrunk_correlation(changes, age, query.half_life_minutes, np.tile(np.arange(len(FACTORS)), len(bars)))
     labels = [f"{name}.{factor}" for name in bars for factor in FACTORS]
-    status, reason = _verdict(found, labels)
+    status, reason = _verdict(found, labels, newest_ms - max(each[0].as_of_ms for each in points.values()))
     return Correlations(
         as_of=iso_utc(int(ends[-1])),
         window_minutes=query.window_minutes,
@@ -129,13 +129,15 @@ def _spot_vol(bars: _Bars, age: FloatArray, half_life_minutes: float) -> SpotVol
     )
 
 
-def _verdict(found: Correlation, labels: Sequence[str]) -> tuple[str, str | None]:
+def _verdict(found: Correlation, labels: Sequence[str], kept_ms: int) -> tuple[str, str | None]:
+    """Return the status and its reason; surfaces of all underlyings are kept of the last ``kept_ms``."""
     needed = f"at least {LEAST_OBSERVATIONS} are needed"
     if not found.used.any():
         worth = (
             f"{found.observations} changes known of all factors at once, worth {found.effective:.1f} of equal weight"
         )
-        return "too_few_observations", f"{worth}: {needed}"
+        kept = f"of the last {kept_ms / MS_PER_MINUTE:.0f} minutes surfaces are kept"
+        return "too_few_observations", f"{worth}: {needed}; {kept}"
     if not found.used.all():
         without = ", ".join(label for label, used in zip(labels, found.used.tolist(), strict=True) if not used)
         return "partial", f"too few moves together with the others of {without}: {needed}"

@@ -129,7 +129,9 @@ def test_one_whose_surfaces_stopped_is_missing_since() -> None:
 def test_too_little_is_said_so(query: CorrelationQuery) -> None:
     found = correlations_of(recorded(), query)
     assert found.status == "too_few_observations"
-    assert "at least 10 are needed" in str(found.reason)
+    assert "at least 10 are needed; of the last 31" in str(found.reason), (
+        "313 minutes from the first surface to the last"
+    )
     assert {value for row in found.correlation + found.standard_error for value in row} == {None}
 
 
