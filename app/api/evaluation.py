@@ -1,7 +1,7 @@
 """POST /v1/surfaces/{underlying}/evaluate: columns of points in, columns of vols, prices and greeks out."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -18,7 +18,6 @@ from app.api.openapi import EVALUATE
 from app.api.problem import InvalidRequest
 from app.api.surfaces import newest_surface
 from app.quant.smile_dynamics import STICKY_MONEYNESS, STICKY_STRIKE
-from app.quant.year_fraction import MS_PER_DAY
 from app.service.access_key import Scope
 from app.service.evaluate import evaluate
 from app.service.iso_time import ms_of
@@ -29,8 +28,9 @@ T = TypeVar("T")
 MAX_TIME_MS: Final = 99_999_999_999_999
 """The year 5138."""
 
-HORIZON_DAYS: Final = 36_500.0
-"""A century; no option lives longer, and a surface of some months says nothing about what is beyond."""
+INLINE_BYTES: Final = 8 * 1024
+"""A body above this, some 200 points, takes a millisecond or more to answer: it leaves the event loop. To hand a
+smaller one to a thread takes longer than to answer it."""
 
 PLACE: Final = re.compile(r"`\$(?P<path>(?:\.\w+|\[[0-9]+\])+)`")
 """How the decoder names a place: $.column[row]."""
@@ -91,6 +91,8 @@ class EvaluateAnswer(msgspec.Struct, frozen=True):
     volga: list[float | None] | None = None
 
 
+IS_CALL: Final = {"C": True, "P": False, None: None}
+
 COLUMNS: Final = ("expiry", "tenor_days", "strike", "delta", "log_moneyness", "type")
 
 _decode: Final = msgspec.json.Decoder(EvaluateRequest).decode
@@ -106,12 +108,12 @@ def evaluation_router(context: ApiContext) -> APIRouter:
         surface = await newest_surface(context, underlying)
 
         def answer() -> bytes:
-            points = points_of(body)
-            check_horizon(points, surface.published.as_of_ms)
-            columns: dict[str, Any] = evaluate(surface.surface, points)
+            columns: dict[str, Any] = evaluate(surface.surface, points_of(body))
             version = str(surface.published.version)
             return encode_json({"version": version, "as_of": surface.document.as_of, **columns})
 
+        if len(body) <= INLINE_BYTES:
+            return json_response(answer())
         return json_response(await to_thread.run_sync(answer, limiter=context.parsing))
 
     return router
@@ -138,28 +140,15 @@ def points_of(body: bytes) -> Points:
         return [None] * length if column is None else column
 
     return Points(
-        expiry_ms=[_instant(value, row) for row, value in enumerate(whole(asked.expiry))],
+        expiry_ms=_instants(whole(asked.expiry)),
         tenor_days=whole(asked.tenor_days),
         strike=whole(asked.strike),
         delta=whole(asked.delta),
         log_moneyness=whole(asked.log_moneyness),
-        is_call=[None if side is None else side == "C" for side in whole(asked.type)],
+        is_call=[IS_CALL[side] for side in whole(asked.type)],
         greeks=asked.greeks,
         stickiness=asked.dynamics.ssr if isinstance(asked.dynamics, SkewStickiness) else STICKINESS[asked.dynamics],
     )
-
-
-def check_horizon(points: Points, as_of_ms: int) -> None:
-    """Raise InvalidRequest for a point more than HORIZON_DAYS after ``as_of_ms``."""
-    latest_ms = as_of_ms + HORIZON_DAYS * MS_PER_DAY
-    for row, tenor_days in _beyond(points.tenor_days, HORIZON_DAYS):
-        raise InvalidRequest(f"{tenor_days} days: at most {HORIZON_DAYS:g} are answered", f"/tenor_days/{row}")
-    for row, _ in _beyond(points.expiry_ms, latest_ms):
-        raise InvalidRequest(f"expiry is more than {HORIZON_DAYS:g} days after the surface", f"/expiry/{row}")
-
-
-def _beyond(values: Sequence[float | None], limit: float) -> Iterator[tuple[int, float]]:
-    return ((row, value) for row, value in enumerate(values) if value is not None and value > limit)
 
 
 def _pointer(message: str) -> str:
@@ -167,10 +156,13 @@ def _pointer(message: str) -> str:
     return "".join(f"/{step}" for step in re.findall(r"\w+", place["path"])) if place else ""
 
 
-def _instant(value: str | int | None, row: int) -> int | None:
-    if not isinstance(value, str):
-        return value
-    try:
-        return ms_of(value)
-    except ValueError as error:
-        raise InvalidRequest(f"expiry {value!r} is not ISO-8601 with an offset: {error}", f"/expiry/{row}") from error
+def _instants(asked: Sequence[str | int | None]) -> list[int | None]:
+    """Return milliseconds for times of either form; each distinct one is read once, for a chain has few expiries."""
+    read: dict[str | int | None, int | None] = {}
+    for time in dict.fromkeys(asked):
+        try:
+            read[time] = ms_of(time) if isinstance(time, str) else time
+        except ValueError as error:
+            reason = f"expiry {time!r} is not ISO-8601 with an offset: {error}"
+            raise InvalidRequest(reason, f"/expiry/{asked.index(time)}") from error
+    return [read[time] for time in asked]

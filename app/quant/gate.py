@@ -21,10 +21,10 @@ from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves, lone_moves
 from app.quant.parity_check import contradicted_share, judged_expiries
 from app.quant.slice_variance import stacked_variance
+from app.quant.stacked_bands import half_widths
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.unconfirmed_jump import worst_jump
 from app.quant.vanished_expiry import vanished_expiries
-from app.quant.vol_band import half_widths
 
 STEP_MS: Final = 300_000
 """The step that bars are learnt over: they widen with the root of the steps since."""

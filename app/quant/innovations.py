@@ -12,8 +12,8 @@ import numpy as np
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.slice_variance import stacked_variance
 from app.quant.smile import Smile
+from app.quant.stacked_bands import half_widths
 from app.quant.surface import VolSurface
-from app.quant.vol_band import half_widths
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,6 @@ for c in [0, 1]. Wing slopes shrink by c. It rises with t because w_1 > 0.
 Beyond the last expiry: extrapolation.py.
 """
 
-import math
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
@@ -31,8 +30,8 @@ from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.errors import InvalidQuery
 from app.quant.extrapolation import variance_beyond
-from app.quant.log_price import at_the_money_price, mixed_deviation
 from app.quant.models.base import SliceState
+from app.quant.price_mixture import mixed_variances
 from app.quant.slice_variance import StackedSlices, first_not_positive
 from app.quant.year_fraction import MS_PER_YEAR
 
@@ -131,39 +130,9 @@ def _leave_expiries(
     between, before, beyond = (np.flatnonzero(positions == p) for p in _ELSEWHERE)
     if between.size:
         earlier = later[between] - 1
-        near = stack.variances(earlier, k[between])
-        mix_variances(k, t, between, earlier, near, stack.maturities, stack.at_the_money, w)
+        near, far = stack.variances(earlier, k[between]), w[between]
+        w[between] = mixed_variances(k[between], t[between], earlier, near, far, stack.maturities, stack.at_the_money)
     if before.size:
         w[before] *= t[before] / stack.maturities[0]
     if beyond.size:
         w[beyond] = variance_beyond(k[beyond], t[beyond], stack)
-
-
-@kernel
-def mix_variances(
-    k: FloatArray,
-    t: FloatArray,
-    rows: IntArray,
-    earlier: IntArray,
-    near: FloatArray,
-    maturities: FloatArray,
-    theta: FloatArray,
-    w: FloatArray,
-) -> None:
-    """Turn ``w`` of the later slice into that of the price mixture in ``rows``, which lie between the slices
-    ``earlier`` and the next; ``near`` is w of those, ``theta`` that of each slice at the money.
-
-    Where both have one at-the-money variance, alpha is linear in t.
-    """
-    for i in range(rows.shape[0]):
-        row, slice_ = rows[i], earlier[i]
-        start, end = maturities[slice_], maturities[slice_ + 1]
-        elapsed = (t[row] - start) / (end - start)
-        here = theta[slice_] + elapsed * (theta[slice_ + 1] - theta[slice_])
-        first, second = at_the_money_price(theta[slice_]), at_the_money_price(theta[slice_ + 1])
-        alpha = 1.0 - elapsed
-        if first != second:
-            alpha = (second - at_the_money_price(here)) / (second - first)
-        # Rounding may take alpha past its ends where t is within rounding of an expiry.
-        alpha = min(max(alpha, 0.0), 1.0)
-        w[row] = mixed_deviation(k[row], math.sqrt(near[i]), math.sqrt(w[row]), alpha) ** 2

@@ -29,9 +29,9 @@ STEP: Final = 1e-4
 """Of the central differences in log-moneyness: 1e-8 of error from the curve's third derivative and from rounding."""
 
 
-def smile_derivatives(surface: VolSurface, k: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
-    """Return d vol/dk and d2 vol/dk2 at log-moneyness ``k`` (n,) of maturity ``t`` in years."""
-    below, here, above = (np.sqrt(surface.total_variance(k + step, t)[0] / t) for step in (-STEP, 0.0, STEP))
+def smile_derivatives(surface: VolSurface, k: FloatArray, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return d vol/dk and d2 vol/dk2 at log-moneyness ``k`` (n,) of maturities ``t`` (n,) in years."""
+    below, here, above = (np.sqrt(surface.total_variances(k + step, t)[0] / t) for step in (-STEP, 0.0, STEP))
     return (above - below) / (2.0 * STEP), (above - 2.0 * here + below) / STEP**2
 
 

@@ -1,12 +1,10 @@
 """A calibrated surface: what it answers at any strike and maturity, and how forwards run between expiries."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from app.quant.arrays import FloatArray
 from app.quant.black import strike_from_delta
@@ -15,10 +13,8 @@ from app.quant.interpolation import Position, interpolated_variance, interpolate
 from app.quant.models.base import SliceState, SmileCurve
 from app.quant.rate_curve import RateCurve
 from app.quant.slice_variance import StackedSlices
-from app.quant.vol_band import VolBand, half_width_between
-
-SAME_MATURITY_YEARS: Final = 1e-10
-"""Two maturities closer than this (3 ms) are one: below the clock's resolution."""
+from app.quant.stacked_bands import SAME_MATURITY_YEARS, StackedBands, half_widths_between
+from app.quant.vol_band import VolBand
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,42 +83,52 @@ class VolSurface:
         w, _ = self.total_variance(k, t)
         return np.sqrt(w / t)
 
+    @cached_property
+    def bands(self) -> StackedBands:
+        """The slices' bands packed for questions at many points."""
+        return StackedBands.of([s.band for s in self.slices])
+
     def half_width(self, k: FloatArray, t: float) -> FloatArray:
-        """Return half-widths of the vol's band at ``k`` and ``t`` (vol_band.py).
+        """Return half-widths of the vol's band at log-moneyness ``k`` and maturity ``t``; as :meth:`half_widths`."""
+        return self.half_widths(k.ravel(), np.full(k.size, t)).reshape(k.shape)
+
+    def half_widths(self, k: FloatArray, t: FloatArray) -> FloatArray:
+        """Return half-widths of the vol's band at ``k[i]`` and ``t[i]``, arrays of one length (vol_band.py).
 
         NaN where none is known: before the first expiry, beyond the last, and next to an expiry without a band.
         """
-        unknown = np.full(k.shape, np.nan)
-        if not self.covers(t):
-            return unknown
-        nearest = self.slices[int(np.abs(self.maturities - t).argmin())]
-        if abs(nearest.t - t) <= SAME_MATURITY_YEARS:
-            return nearest.band.half_width_at(k) if nearest.band else unknown
-        after = int(np.searchsorted(self.maturities, t))
-        earlier, later = self.slices[after - 1], self.slices[after]
-        if earlier.band is None or later.band is None:
-            return unknown
-        return half_width_between(k, t, (earlier.t, earlier.band), (later.t, later.band))
+        return half_widths_between(k, t, self.maturities, self.bands)
 
     def forward(self, t: float) -> float:
         """Return the forward for ``t``, on the rate curve."""
         return float(self.rate_curve.forward_at(t))
 
+    def forwards(self, t: FloatArray) -> FloatArray:
+        """Return the forwards for ``t``, on the rate curve."""
+        return self.rate_curve.forward_at(t)
+
     def discount_factor(self, t: float) -> float:
         """Return the premium currency's discount factor for ``t``, on the rate curve."""
         return float(self.rate_curve.discount_factor(t))
+
+    def discount_factors(self, t: FloatArray) -> FloatArray:
+        """Return the premium currency's discount factors for ``t``, on the rate curve."""
+        return self.rate_curve.discount_factor(t)
 
     def covers(self, t: float) -> bool:
         """Return True where ``t`` lies within the calibrated expiries."""
         first, last = self.maturities[0], self.maturities[-1]
         return bool(first - SAME_MATURITY_YEARS <= t <= last + SAME_MATURITY_YEARS)
 
-    def strikes_at_delta(
-        self, delta: FloatArray, t: float, is_call: Sequence[bool], *, net: bool = False
-    ) -> FloatArray:
-        """Return strikes whose own smile vol gives them ``delta`` (signed: puts negative); NaN where none does."""
+    def strikes_at_delta(self, delta: FloatArray, t: ArrayLike, is_call: ArrayLike, *, net: bool = False) -> FloatArray:
+        """Return strikes whose own smile vol gives them ``delta`` (signed: puts negative); NaN where none does.
+
+        ``delta`` (n,), the others of its length or one for all.
+        """
+        times = np.full(delta.shape, t)
 
         def vol_of_k(k: FloatArray) -> FloatArray:
-            return self.vol(k, t)
+            vols: FloatArray = np.sqrt(self.total_variances(k, times)[0] / times)
+            return vols
 
-        return strike_from_delta(self.forward(t), vol_of_k, t, delta, np.asarray(is_call), net=net)
+        return strike_from_delta(self.forwards(times), vol_of_k, times, delta, is_call, net=net)

@@ -56,7 +56,9 @@ def warm_up_queries() -> None:
     first, last = surface.maturities[0], surface.maturities[-1]
     for t in (first, 0.5 * first, 0.5 * (first + last), 1.5 * last):
         strikes = surface.strikes_at_delta(np.array([-0.25, 0.25]), t, [False, True])
-        vols = surface.vol(np.log(strikes / surface.forward(t)), t)
+        k = np.log(strikes / surface.forward(t))
+        vols = surface.vol(k, t)
+        surface.half_width(k, t)
         black_greeks(surface.forward(t), strikes, vols, t, np.array([False, True]))
 
 

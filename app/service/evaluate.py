@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.quant.arrays import BoolArray, FloatArray, IntArray, frozen
+from app.quant.arrays import BoolArray, FloatArray, frozen
 from app.quant.black import black_greeks, black_price
 from app.quant.errors import InvalidQuery
 from app.quant.interpolation import Position
@@ -18,6 +18,9 @@ from app.quant.vol_band import VolBand
 from app.service.document import BandDocument, SurfaceDocument
 from app.service.iso_time import ms_of
 from app.service.points import Places, Points, maturities, places
+
+STATUSES: Final = np.array(["ok", "extrapolated", "no_such_delta", "expired"], dtype=object)
+OK, EXTRAPOLATED, NO_SUCH_DELTA, EXPIRED = range(4)
 
 GREEKS: Final = ("delta", "delta_net", "gamma", "vega", "theta", "vanna", "volga")
 
@@ -62,55 +65,45 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
     """
     t = maturities(points, surface.as_of_ms)
     where = places(points)
-    strike, is_call = where.strike, where.is_call
-    forward, discount, vol, half_width, slope, curvature = (np.full(len(points), np.nan) for _ in range(6))
-    status = np.full(len(points), "ok", dtype=object)
-    for maturity in np.unique(t):
-        rows = np.flatnonzero(t == maturity)
-        if maturity <= 0.0:
-            status[rows] = "expired"
-            continue
-        forward[rows] = surface.forward(maturity)
-        discount[rows] = surface.discount_factor(maturity)
-        strike[rows] = _strikes(surface, maturity, where, rows)
-        status[rows[np.isnan(strike[rows])]] = "no_such_delta"
-        rows = rows[np.isfinite(strike[rows])]
-        k = np.log(strike[rows] / forward[rows])
-        variance, position = surface.total_variance(k, maturity)
-        vol[rows] = np.sqrt(variance / maturity)
-        half_width[rows] = surface.half_width(k, maturity)
-        if points.stickiness is not None:
-            slope[rows], curvature[rows] = smile_derivatives(surface, k, maturity)
-        if position in (Position.BEFORE_FIRST, Position.BEYOND_LAST):
-            status[rows] = "extrapolated"
+    alive = t > 0.0
+    forward, discount = (_spread(alive, at(t[alive])) for at in (surface.forwards, surface.discount_factors))
+    strike = where.strike
+    strike[alive] = _strikes(surface, t[alive], forward[alive], where, alive)
+    known = alive & np.isfinite(strike)
+    k, maturity = np.log(strike[known] / forward[known]), t[known]
+    variance, position = surface.total_variances(k, maturity)
+    vol = _spread(known, np.sqrt(variance / maturity))
+    half_width = _spread(known, surface.half_widths(k, maturity))
     columns = {"strike": strike, "forward": forward, "t": t, "vol": vol}
     # No vol is negative, so neither is the lower end of a band that is wider than the vol.
     columns |= {"vol_low": np.maximum(vol - half_width, 0.0), "vol_high": vol + half_width}
-    known = np.isfinite(vol)
-    side = np.where(np.isnan(is_call), strike >= forward, is_call > 0.0)[known]
-    asked = (forward[known], strike[known], vol[known], t[known], side)
+    side = np.where(np.isnan(where.is_call), strike >= forward, where.is_call > 0.0)[known]
+    asked = (forward[known], strike[known], vol[known], maturity, side)
     price = _spread(known, discount[known] * black_price(*asked))
     columns |= {"price_coin": price / forward, "price_quote": price}
     if points.greeks:
         greeks = black_greeks(*asked)
         if points.stickiness is not None:
-            smile = forward[known], slope[known], curvature[known]
-            greeks = greeks_with_smile(greeks, *smile, stickiness=points.stickiness)
+            slope, curvature = smile_derivatives(surface, k, maturity)
+            greeks = greeks_with_smile(greeks, asked[0], slope, curvature, stickiness=points.stickiness)
         columns |= {name: _spread(known, getattr(greeks, name)) for name in GREEKS}
-    return {**{name: _with_nulls(values) for name, values in columns.items()}, "status": status.tolist()}
+    status = np.where(alive, NO_SUCH_DELTA, EXPIRED)
+    outside = (position == Position.BEFORE_FIRST) | (position == Position.BEYOND_LAST)
+    status[known] = np.where(outside, EXTRAPOLATED, OK)
+    return {**{name: _with_nulls(values) for name, values in columns.items()}, "status": STATUSES[status].tolist()}
 
 
 def _band(published: BandDocument) -> VolBand:
     return VolBand(tuple(published.log_moneyness), tuple(published.sd), tuple(published.half_width))
 
 
-def _strikes(surface: VolSurface, t: float, where: Places, rows: IntArray) -> FloatArray:
+def _strikes(surface: VolSurface, t: FloatArray, forward: FloatArray, where: Places, rows: BoolArray) -> FloatArray:
+    """Return the strikes of the points in ``rows``, whose times and forwards those are; NaN where no delta is so."""
     k, delta = where.log_moneyness[rows], where.delta[rows]
-    found = np.where(np.isnan(k), where.strike[rows], surface.forward(t) * np.exp(k))
+    found = np.where(np.isnan(k), where.strike[rows], forward * np.exp(k))
     by_delta = ~np.isnan(delta)
     if by_delta.any():
-        is_call = where.is_call[rows][by_delta] > 0.0
-        found[by_delta] = surface.strikes_at_delta(delta[by_delta], t, is_call.tolist())
+        found[by_delta] = surface.strikes_at_delta(delta[by_delta], t[by_delta], delta[by_delta] > 0.0)
     return found
 
 
@@ -121,7 +114,10 @@ def _spread(known: BoolArray, values: FloatArray) -> FloatArray:
 
 
 def _with_nulls(values: FloatArray) -> list[float | None]:
-    listed: list[float | None] = values.tolist()
-    for i in np.flatnonzero(np.isnan(values)):
-        listed[i] = None
+    missing = np.isnan(values)
+    column = values
+    if missing.any():
+        column = values.astype(object)
+        column[missing] = None
+    listed: list[float | None] = column.tolist()
     return listed

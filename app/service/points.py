@@ -14,6 +14,9 @@ from app.quant.year_fraction import MS_PER_YEAR
 MAX_POINTS: Final = 10_000
 """Points of one query: a full chain of the largest listed underlying fits twice."""
 
+HORIZON_DAYS: Final = 36_500.0
+"""A century; no option lives longer, and a surface of some months says nothing about what is beyond."""
+
 MAX_LOG_MONEYNESS: Final = 20.0
 """ln(strike/forward) beyond which a strike is a typing error: 5e8 times the forward."""
 
@@ -56,7 +59,10 @@ class Places:
 
 
 def maturities(points: Points, as_of_ms: int) -> FloatArray:
-    """Return the points' times to expiry in years, not positive where expired. Raises InvalidQuery with a pointer."""
+    """Return the points' times to expiry in years, not positive where expired.
+
+    Raises InvalidQuery with a pointer, also for a point beyond HORIZON_DAYS.
+    """
     if len(points) > MAX_POINTS:
         raise InvalidQuery(f"{len(points)} points: at most {MAX_POINTS} in one query")
     expiry_ms, tenor_days = _column(points.expiry_ms), _column(points.tenor_days)
@@ -64,40 +70,51 @@ def maturities(points: Points, as_of_ms: int) -> FloatArray:
     _refuse(by_tenor == ~np.isnan(expiry_ms), "expiry", "a point names exactly one of expiry and tenor_days")
     wrong = by_tenor & ~((tenor_days > 0.0) & (tenor_days < math.inf))
     _refuse(wrong, "tenor_days", "tenor_days must be positive and finite", tenor_days)
-    return np.where(by_tenor, tenor_days / 365.0, (expiry_ms - as_of_ms) / MS_PER_YEAR)
+    t = np.where(by_tenor, tenor_days / 365.0, (expiry_ms - as_of_ms) / MS_PER_YEAR)
+    beyond = t > HORIZON_DAYS / 365.0
+    _refuse(beyond & by_tenor, "tenor_days", f"at most {HORIZON_DAYS:g} days are answered", tenor_days)
+    _refuse(beyond, "expiry", f"expiry is more than {HORIZON_DAYS:g} days after the surface")
+    return t
 
 
 def places(points: Points) -> Places:
     """Return where the points are. Raises InvalidQuery with a pointer to the first that is nowhere."""
     strike, k = _column(points.strike), _column(points.log_moneyness)
-    by_delta = np.array([asked is not None for asked in points.delta])
-    named = (~np.isnan(strike)).astype(int) + ~np.isnan(k) + by_delta
+    delta, at_the_money = _signed_deltas(points.delta)
+    named = (~np.isnan(strike)).astype(int) + ~np.isnan(k) + ~np.isnan(delta) + at_the_money
     _refuse(named != 1, "strike", "a point names exactly one of strike, delta and log_moneyness")
     _refuse((strike <= 0.0) | np.isinf(strike), "strike", "strike must be positive and finite", strike)
     _refuse(np.abs(k) > MAX_LOG_MONEYNESS, "log_moneyness", f"log_moneyness must lie within +-{MAX_LOG_MONEYNESS}", k)
-    delta, is_call = np.full(len(points), np.nan), _column(points.is_call)
-    for i in np.flatnonzero(by_delta).tolist():
-        asked = points.delta[i]
-        if asked == AT_THE_MONEY:
-            k[i] = 0.0
-            continue
-        delta[i] = _signed_delta(asked, i)
-        side = float(delta[i] > 0.0)
-        if not math.isnan(is_call[i]) and is_call[i] != side:
-            raise InvalidQuery(f"delta {asked} and type contradict each other", f"/type/{i}")
-        is_call[i] = side
-    return Places(strike, k, delta, is_call)
+    k[at_the_money] = 0.0
+    is_call, side = _column(points.is_call), np.where(np.isnan(delta), np.nan, delta > 0.0)
+    _refuse(is_call == 1.0 - side, "type", "delta and type contradict each other", delta)
+    return Places(strike, k, delta, np.where(np.isnan(side), is_call, side))
 
 
-def _signed_delta(delta: str | float | None, i: int) -> float:
-    if isinstance(delta, str):
-        number, side = delta[:-1], delta[-1:]
-        if side not in ("C", "P") or not number.replace(".", "", 1).isdigit():
-            raise InvalidQuery(f"delta {delta!r} is not a name such as 25P, 10C or ATM", f"/delta/{i}")
-        delta = float(number) / 100.0 * (1.0 if side == "C" else -1.0)
-    if delta is None or not 0.0 < abs(delta) < 1.0:
-        raise InvalidQuery(f"delta must lie in (-1, 0) or (0, 1), got {delta}", f"/delta/{i}")
-    return float(delta)
+def _signed_deltas(asked: Sequence[str | float | None]) -> tuple[FloatArray, BoolArray]:
+    """Return the deltas, NaN where none is asked for, and where the forward is. Each that occurs is read once."""
+    read: dict[str | float | None, float | None] = {}
+    for each in dict.fromkeys(asked):
+        try:
+            read[each] = _named_delta(each) if isinstance(each, str) else each
+        except InvalidQuery as error:
+            raise InvalidQuery(str(error), f"/delta/{asked.index(each)}") from error
+    delta = _column([read[each] for each in asked])
+    outside = ~np.isnan(delta) & ~((np.abs(delta) > 0.0) & (np.abs(delta) < 1.0))
+    _refuse(outside, "delta", "delta must lie in (-1, 0) or (0, 1)", delta)
+    if AT_THE_MONEY not in read:
+        return delta, np.zeros(len(asked), dtype=np.bool_)
+    return delta, np.array([each == AT_THE_MONEY for each in asked])
+
+
+def _named_delta(name: str) -> float:
+    """Return the signed delta that ``name`` stands for, NaN for the forward's."""
+    if name == AT_THE_MONEY:
+        return math.nan
+    number, side = name[:-1], name[-1:]
+    if side not in ("C", "P") or not number.replace(".", "", 1).isdecimal():
+        raise InvalidQuery(f"delta {name!r} is not a name such as 25P, 10C or ATM")
+    return math.copysign(float(number) / 100.0, 1.0 if side == "C" else -1.0)
 
 
 def _refuse(wrong: BoolArray, column: str, rule: str, values: FloatArray | None = None) -> None:
@@ -107,5 +124,7 @@ def _refuse(wrong: BoolArray, column: str, rule: str, values: FloatArray | None 
 
 
 def _column(values: Sequence[float | None]) -> FloatArray:
-    """Return ``values`` with NaN for None, which is how numpy reads it."""
+    """Return ``values`` with NaN for None, which is how numpy reads it; a column left out is all None."""
+    if values.count(None) == len(values):
+        return np.full(len(values), np.nan)
     return np.array(values, dtype=np.float64)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from app.quant.calibration import calibrate_surface
-from app.quant.vol_band import CONFIDENCE_LEVEL, DEVIATIONS, VolBand, half_width_between, half_widths
+from app.quant.stacked_bands import StackedBands, half_widths, half_widths_between
+from app.quant.vol_band import CONFIDENCE_LEVEL, DEVIATIONS, VolBand
 from app.quant.warm_up import known_chain
 
 BAND = VolBand((-0.4, 0.0, 0.2), (0.02, 0.01, 0.03), (0.04, 0.02, 0.06))
@@ -24,12 +25,20 @@ def test_many_bands_at_once_answer_as_each_alone() -> None:
     np.testing.assert_allclose(found[2], wide.half_width_at(k), rtol=1e-15)
 
 
+def test_a_band_of_one_node_is_level_up_to_it() -> None:
+    lone = VolBand((-0.5,), (0.1,), (0.2,))
+    k = np.array([-1.0, -0.5, -0.1, 0.3])
+    found = half_widths([lone], np.zeros(4, dtype=np.int64), k)
+    np.testing.assert_allclose(found, lone.half_width_at(k), rtol=1e-15)
+
+
 def test_between_expiries_linear_in_t_at_equal_deviations() -> None:
     flat = VolBand((-1.0, 1.0), (0.1, 0.1), (0.1, 0.1))
     wide = VolBand((-2.0, 2.0), (0.2, 0.2), (0.2, 0.2))
-    width = half_width_between(np.array([0.3]), 0.2, (0.1, flat), (0.4, wide))
+    maturities, bands = np.array([0.1, 0.4]), StackedBands.of([flat, wide])
+    width = half_widths_between(np.array([0.3]), np.array([0.2]), maturities, bands)
     np.testing.assert_allclose(width, [0.1 + 0.1 / 3.0], rtol=1e-14)
-    near = half_width_between(np.array([0.3]), 0.1, (0.1, BAND), (0.4, wide))
+    near = half_widths_between(np.array([0.3]), np.array([0.1]), maturities, StackedBands.of([BAND, wide]))
     np.testing.assert_allclose(near, BAND.half_width_at(np.array([0.3])), rtol=1e-14)
 
 

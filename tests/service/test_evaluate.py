@@ -125,6 +125,9 @@ def test_the_out_of_the_money_side_by_default(surface: VolSurface) -> None:
         ({"tenor_days": [30.0], "strike": [-5.0]}, "/strike/0"),
         ({"tenor_days": [30.0], "delta": ["25X"]}, "/delta/0"),
         ({"tenor_days": [30.0], "delta": ["P"]}, "/delta/0"),
+        ({"tenor_days": [30.0], "delta": ["\N{SUPERSCRIPT TWO}P"]}, "/delta/0"),
+        ({"tenor_days": [30.0], "delta": ["0P"]}, "/delta/0"),
+        ({"tenor_days": [30.0], "delta": [0.0]}, "/delta/0"),
         ({"tenor_days": [30.0], "delta": [1.5]}, "/delta/0"),
         ({"tenor_days": [30.0], "delta": ["25P"], "is_call": [True]}, "/type/0"),
         ({"tenor_days": [30.0], "log_moneyness": [50.0]}, "/log_moneyness/0"),
@@ -134,6 +137,32 @@ def test_refusals_point_at_the_place(surface: VolSurface, columns: dict[str, Any
     with pytest.raises(InvalidQuery) as refusal:
         evaluate(surface, points(**columns))
     assert refusal.value.pointer == pointer
+
+
+def test_points_of_every_kind_at_once_answer_as_each_alone(surface: VolSurface) -> None:
+    columns: dict[str, list[Any]] = {
+        "expiry_ms": [
+            surface.slices[0].expiry_ms,
+            None,
+            None,
+            surface.as_of_ms,
+            None,
+            surface.slices[2].expiry_ms,
+            None,
+        ],
+        "tenor_days": [None, 0.5, 20.0, None, 200.0, None, 33.0],
+        "strike": [95.0, None, None, 90.0, None, None, None],
+        "delta": [None, "25P", "ATM", None, None, 0.4, "25P"],
+        "log_moneyness": [None, None, None, None, 0.1, None, None],
+        "is_call": [True, None, None, False, None, None, None],
+    }
+    together = evaluate(surface, points(7, greeks=True, **columns))
+    assert together["status"] == ["ok", "extrapolated", "ok", "expired", "extrapolated", "ok", "ok"]
+    for i in range(7):
+        alone = evaluate(surface, points(1, greeks=True, **{name: [values[i]] for name, values in columns.items()}))
+        assert together["status"][i] == alone.pop("status")[0]
+        for name, (value,) in alone.items():
+            assert together[name][i] == (None if value is None else pytest.approx(value, rel=1e-12)), name
 
 
 def test_too_many_points(surface: VolSurface) -> None:
