@@ -2,10 +2,11 @@
 
 import argparse
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TextIO
 
 from app.commands import COMMANDS, command
 from app.garbage import collect_seldom
@@ -13,10 +14,30 @@ from app.settings import InvalidSettings, use_kernels_of_this_code, use_one_nume
 
 INTERRUPTED: Final = 128 + signal.SIGINT
 """What a shell reports for a program that Ctrl-C ended."""
+READER_LEFT: Final = 128 + signal.SIGPIPE
+"""What a shell reports for a program that wrote to a pipe nobody reads any more, as `head` leaves behind."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command named first in ``arguments`` (default: the process's) and return its exit code."""
+    output: TextIO | None = sys.stdout
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            if output:
+                output.flush()
+    except BrokenPipeError:
+        if not output or _is_read(output):
+            raise
+        # What is left of it goes nowhere: else the interpreter would try once more as it ends, and complain.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output.fileno())
+        os.close(nowhere)
+        return READER_LEFT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     collect_seldom()
     use_one_numeric_thread()
     use_kernels_of_this_code()
@@ -36,6 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return os.EX_CONFIG
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _is_read(output: TextIO) -> bool:
+    """Tell whether anybody could still read what is written: a pipe says so when its other end is closed."""
+    watched = select.poll()
+    watched.register(output, 0)
+    return not watched.poll(0)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,55 @@ def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch):
     assert main(["healthy"]) == 130
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["settings"], ["settings", "--table"]])
+def test_a_reader_that_goes_away_ends_a_command_quietly(arguments, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-m", "app", *arguments],
+            check=False,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_more_than_a_pipe_holds_ends_as_quietly():
+    script = (
+        "import sys; from app import __main__; from app.commands import command;"
+        "command('settings').run = lambda _: [print('x' * 1000) for _ in range(1000)];"
+        "sys.exit(__main__.main(['settings']))"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writes:
+        assert writes.stdout is not None
+        assert writes.stderr is not None
+        assert writes.stdout.readline() == b"x" * 1000 + b"\n"
+        writes.stdout.close()
+        assert writes.stderr.read() == b""
+    assert writes.returncode == 141
+
+
+def test_another_broken_pipe_is_no_reader_that_left(monkeypatch):
+    def broken(_: argparse.Namespace) -> int:
+        raise BrokenPipeError("a connection")
+
+    monkeypatch.setattr(command("healthy"), "run", broken)
+    with pytest.raises(BrokenPipeError, match="a connection"):
+        main(["healthy"])
+
+
+def test_a_process_without_an_output_runs(monkeypatch):
+    monkeypatch.setattr(command("healthy"), "run", lambda _: 0)
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["healthy"]) == 0
+
+
 def test_starting_the_supervisor_does_not_wait_for_numpy():
     script = "import app.commands.run, sys; print({'numpy', 'numba', 'fastapi'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
