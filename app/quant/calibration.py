@@ -1,7 +1,7 @@
 """A chain becomes a surface: read smiles, fit, certify, report. The one pure call a worker makes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -12,7 +12,7 @@ from app.quant.chain import OptionChain
 from app.quant.drift import NO_DRIFT, Drift, drift_between
 from app.quant.errors import QuantError, UnknownModel
 from app.quant.models import DEFAULT_MODEL, MODELS
-from app.quant.models.base import FitOptions, FitStatus, SurfaceModel, SurfaceSolution
+from app.quant.models.base import FitOptions, FitStatus, SmileCurve, SurfaceModel, SurfaceSolution
 from app.quant.nodes import node_vols
 from app.quant.parity_check import ParityCheck
 from app.quant.rate_curve import RateCurve
@@ -20,6 +20,7 @@ from app.quant.report import FitReport, report_fit
 from app.quant.smile import ChainSmiles, ExcludedExpiry, ExpiryStatus, Smile, read_smiles
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.uncertainty import Factors, slice_uncertainties, unadjusted
+from app.quant.vol_band import VolBand
 
 FALLBACK_MODELS: Final = ("svi", "essvi")
 """Tried in this order when a fit cannot be certified: fewer parameters, then arbitrage-free by construction."""
@@ -123,22 +124,22 @@ def calibrate_chain(
     refusals: list[str] = []
     for candidate in _candidates(asked):
         solution = candidate.fit(read.smiles, start, options)
-        surface = _surface(chain, candidate, read.smiles, read.rate_curve, solution)
-        certificate = certify(surface.states)
+        slices = _slices(read.smiles, solution.curves, (None,) * len(read.smiles))
+        certificate = certify(tuple(s.state for s in slices))
         if certificate.arbitrage_free or not asked.arbitrage_free:
             break
         refusals.append(f"{candidate.name}: {certificate.failures[0]}")
-    known = slice_uncertainties(read.smiles, surface.slices, factors)
-    barred = (replace(s, band=u.band) if u else s for s, u in zip(surface.slices, known, strict=True))
-    surface = replace(surface, slices=tuple(barred))
+    known = slice_uncertainties(read.smiles, slices, factors)
+    slices = _slices(read.smiles, solution.curves, [u.band if u else None for u in known])
+    surface = VolSurface(chain.underlying, chain.as_of_ms, candidate.name, slices, read.rate_curve)
     status, reason = _judge(asked, candidate, solution, certificate, refusals)
     nodes = node_vols(surface)
     drift = NO_DRIFT
     if previous:
-        covariances = {s.expiry_ms: u.parameter_covariance for s, u in zip(surface.slices, known, strict=True) if u}
+        covariances = {s.expiry_ms: u.parameter_covariance for s, u in zip(slices, known, strict=True) if u}
         nodes_before = node_vols(previous) if previous_nodes is None else previous_nodes
         drift = drift_between(previous, nodes_before, surface, nodes, covariances)
-    report = report_fit(read.smiles, surface.slices, read.excluded, chain.unplaced)
+    report = report_fit(read.smiles, surface, read.excluded, chain.unplaced)
     return SurfaceFit(surface, status, reason, certificate, report, drift, nodes, solution)
 
 
@@ -159,14 +160,13 @@ def _candidates(asked: SurfaceModel) -> Iterator[SurfaceModel]:
         yield from (MODELS[name] for name in FALLBACK_MODELS if name != asked.name)
 
 
-def _surface(
-    chain: OptionChain, model: SurfaceModel, smiles: tuple[Smile, ...], rates: RateCurve, solution: SurfaceSolution
-) -> VolSurface:
-    slices = tuple(
-        SurfaceSlice(s.expiry_ms, s.t, s.forward, s.forward_sd, s.discount_factor, curve)
-        for s, curve in zip(smiles, solution.curves, strict=True)
+def _slices(
+    smiles: Sequence[Smile], curves: Sequence[SmileCurve], bands: Sequence[VolBand | None]
+) -> tuple[SurfaceSlice, ...]:
+    return tuple(
+        SurfaceSlice(s.expiry_ms, s.t, s.forward, s.forward_sd, s.discount_factor, curve, band)
+        for s, curve, band in zip(smiles, curves, bands, strict=True)
     )
-    return VolSurface(chain.underlying, chain.as_of_ms, model.name, slices, rates)
 
 
 def _judge(

@@ -9,19 +9,22 @@ own errors: with C the covariance of the new fit, taken for the old one's too,
 both about 1 where nothing but noise moved and p the number of parameters.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import compress
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import BoolArray, FloatArray
-from app.quant.nodes import DELTA_NAMES, TENOR_DAYS, tenor_bucket
+from app.quant.arrays import BoolArray, FloatArray, IntArray
+from app.quant.nodes import DELTA_NAMES, TENOR_BUCKETS, TENOR_DAYS, tenor_places
 from app.quant.surface import VolSurface
 
 NO_COVARIANCES: Final[Mapping[int, FloatArray]] = MappingProxyType({})
+_NODE_PLACES: Final = tenor_places(np.array(TENOR_DAYS) / 365.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +60,17 @@ def drift_between(
     change = nodes_after - nodes_before
     common = np.isfinite(change)
     per_node = tuple(
-        (tenor, name, float(change[i, j]))
-        for i, tenor in enumerate(TENOR_DAYS)
-        for j, name in enumerate(DELTA_NAMES)
-        if common[i, j]
+        (TENOR_DAYS[i], DELTA_NAMES[j], moved)
+        for (i, j), moved in zip(np.argwhere(common).tolist(), change[common].tolist(), strict=True)
     )
-    per_tenor = tuple(
-        (tenor_bucket(tenor / 365.0), float(_rms(change[i, common[i]])))
-        for i, tenor in enumerate(TENOR_DAYS)
-        if common[i].any()
-    )
-    vol_rms = float(_rms(change[common])) if common.any() else None
+    squares = change[common] ** 2
+    by_tenor = _root_means(squares[:, None], _NODE_PLACES[np.nonzero(common)[0]])
+    per_tenor = tuple((bucket, root) for bucket, (root,) in by_tenor.items())
+    vol_rms = math.sqrt(squares.sum() / squares.size) if squares.size else None
     compared = _parameter_changes(before, after, covariances)
     if compared is None:
         return Drift(vol_rms, per_node, per_tenor, ())
-    return Drift(vol_rms, per_node, per_tenor, tuple(_parameter_drift(compared)), tuple(_joint_drift(compared)))
+    return Drift(vol_rms, per_node, per_tenor, _parameter_drift(compared), _joint_drift(compared))
 
 
 def mahalanobis(difference: FloatArray, covariance: FloatArray) -> FloatArray:
@@ -85,9 +84,10 @@ def mahalanobis(difference: FloatArray, covariance: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ParameterChanges:
-    """Of the expiries that both surfaces have: tenor bucket, change by parameter, twice the covariance where known."""
+    """Of the n expiries that both surfaces have, ascending: places in TENOR_BUCKETS, change by parameter, twice the
+    covariance where known."""
 
-    buckets: tuple[str, ...]
+    places: IntArray
     names: tuple[str, ...]
     change: FloatArray
     """(n, p)"""
@@ -100,53 +100,54 @@ def _parameter_changes(
     before: VolSurface, after: VolSurface, covariances: Mapping[int, FloatArray]
 ) -> _ParameterChanges | None:
     """Return what can be compared, None where nothing can. All slices of a surface have the same parameters."""
-    old = {s.expiry_ms: s.curve.parameters() for s in before.slices}
-    common = [s for s in after.slices if s.expiry_ms in old]
+    curves = {s.expiry_ms: s.curve for s in before.slices}
+    common = [s for s in after.slices if s.expiry_ms in curves]
     if not common:
         return None
+    old = [curves[s.expiry_ms].parameters() for s in common]
     new = [s.curve.parameters() for s in common]
-    first = old[common[0].expiry_ms]
-    numbers = enumerate(new[0].items())
-    places = {n: i for i, (n, v) in numbers if isinstance(v, float) and isinstance(first.get(n), float)}
-    if not places:
+    names = [n for n, v in new[0].items() if isinstance(v, float) and isinstance(old[0].get(n), float)]
+    if not names:
         return None
-    at = np.array(list(places.values()))
-    change = [[now[n] - old[s.expiry_ms][n] for n in places] for s, now in zip(common, new, strict=True)]
+    at = np.array([i for i, n in enumerate(new[0]) if n in names])
     known = [s.expiry_ms in covariances for s in common]
+    covariance = np.array([covariances[s.expiry_ms] for s in compress(common, known)])
     return _ParameterChanges(
-        buckets=tuple(tenor_bucket(s.t) for s in common),
-        names=tuple(places),
-        change=np.array(change),
+        places=tenor_places(np.array([s.t for s in common])),
+        names=tuple(names),
+        change=np.array([[now[n] - then[n] for n in names] for then, now in zip(old, new, strict=True)]),
         known=np.array(known, dtype=np.bool_),
-        covariance=np.array([2.0 * covariances[s.expiry_ms][at[:, None], at] for s in compress(common, known)]),
+        covariance=2.0 * covariance[:, at[:, None], at] if covariance.size else covariance,
     )
 
 
-def _parameter_drift(compared: _ParameterChanges) -> Iterator[tuple[str, str, float, float | None]]:
-    scores = np.full(compared.change.shape, np.nan)
-    if compared.known.any():
+def _parameter_drift(compared: _ParameterChanges) -> tuple[tuple[str, str, float, float | None], ...]:
+    known, scores = compared.known, dict[str, list[float]]()
+    changes = _root_means(compared.change**2, compared.places)
+    if known.any():
         deviations = np.sqrt(np.diagonal(compared.covariance, axis1=1, axis2=2))
-        scores[compared.known] = compared.change[compared.known] / deviations
-    names = sorted(range(len(compared.names)), key=compared.names.__getitem__)
-    buckets = np.array(compared.buckets)
-    for bucket in sorted(set(compared.buckets)):
-        here = buckets == bucket
-        changes, known = _rms(compared.change[here]).tolist(), here & compared.known
-        zscores = _rms(scores[known]).tolist() if known.any() else None
-        for i in names:
-            yield bucket, compared.names[i], changes[i], zscores[i] if zscores else None
+        scores = _root_means((compared.change[known] / deviations) ** 2, compared.places[known])
+    names = sorted(enumerate(compared.names), key=itemgetter(1))
+    return tuple(
+        (bucket, name, changes[bucket][i], scores[bucket][i] if bucket in scores else None)
+        for bucket in sorted(changes)
+        for i, name in names
+    )
 
 
-def _joint_drift(compared: _ParameterChanges) -> Iterator[tuple[str, float]]:
-    if not compared.known.any():
-        return
-    squares = mahalanobis(compared.change[compared.known], compared.covariance) / len(compared.names)
-    buckets = np.array(compared.buckets)[compared.known]
-    for bucket in sorted(set(buckets.tolist())):
-        yield bucket, float(np.sqrt(squares[buckets == bucket].mean()))
+def _joint_drift(compared: _ParameterChanges) -> tuple[tuple[str, float], ...]:
+    known = compared.known
+    if not known.any():
+        return ()
+    squares = mahalanobis(compared.change[known], compared.covariance) / len(compared.names)
+    distances = _root_means(squares[:, None], compared.places[known])
+    return tuple(sorted((bucket, distance) for bucket, (distance,) in distances.items()))
 
 
-def _rms(values: FloatArray) -> FloatArray:
-    """Return the root mean square over the first axis."""
-    root: FloatArray = np.sqrt(np.mean(values * values, axis=0))
-    return root
+def _root_means(squares: FloatArray, places: IntArray) -> dict[str, list[float]]:
+    """Return by tenor bucket the roots of the column means of ``squares`` (n, p), whose ``places`` (n,) ascend."""
+    bounds = np.searchsorted(places, np.arange(len(TENOR_BUCKETS) + 1))
+    sizes = bounds[1:] - bounds[:-1]
+    found = np.flatnonzero(sizes)
+    roots = np.sqrt(np.add.reduceat(squares, bounds[found]) / sizes[found, None]).tolist()
+    return {TENOR_BUCKETS[place][0]: root for place, root in zip(found.tolist(), roots, strict=True)}

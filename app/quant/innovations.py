@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.slice_variance import stacked_variance
 from app.quant.smile import Smile
 from app.quant.stacked_bands import half_widths
 from app.quant.surface import VolSurface
@@ -44,28 +43,29 @@ class Innovations:
 
 
 def innovations_of(smiles: Sequence[Smile], surface: VolSurface) -> Innovations:
-    """Return the innovations of ``smiles`` against ``surface``."""
-    slices = {s.expiry_ms: s for s in surface.slices}
-    pairs = [(smile, slices[smile.expiry_ms]) for smile in smiles if smile.expiry_ms in slices]
+    """Return the innovations of ``smiles`` against ``surface``.
+
+    Raises InvalidParameters where a slice has no positive variance.
+    """
+    places = {s.expiry_ms: place for place, s in enumerate(surface.slices)}
+    known = [smile for smile in smiles if smile.expiry_ms in places]
+    stood = np.array([places[smile.expiry_ms] for smile in known], dtype=np.int64)
 
     def joined(column: str) -> FloatArray:
-        return np.concatenate([np.empty(0), *(getattr(smile, column) for smile, _ in pairs)])
+        return np.concatenate([np.empty(0), *(getattr(smile, column) for smile in known)])
 
-    n = len(pairs)
-    of_pair = np.repeat(np.arange(n), [len(smile) for smile, _ in pairs])
-    t, k = np.array([stood.t for _, stood in pairs]), joined("k")
-    every, at = np.append(of_pair, np.arange(n)), np.append(k, np.zeros(n))
-    w, at_the_money = np.split(stacked_variance([stood.curve for _, stood in pairs], every, at), [k.size])
-    vol = np.sqrt(w / t[of_pair])
+    of_smile = np.repeat(np.arange(stood.size), [len(smile) for smile in known])
+    t, k, of_slice = surface.maturities[stood], joined("k"), stood[of_smile]
+    vol = np.sqrt(surface.stack.variances(of_slice, k) / t[of_smile])
     return Innovations(
-        expiries=tuple(smile.expiry_ms for smile, _ in pairs),
+        expiries=tuple(smile.expiry_ms for smile in known),
         t=t,
-        slice=of_pair,
+        slice=of_smile,
         k=k,
-        deviations=k / np.sqrt(at_the_money)[of_pair],
+        deviations=k / np.sqrt(surface.stack.at_the_money)[of_slice],
         vol=vol,
         error=joined("mid_vol") - vol,
-        half_width=half_widths([stood.band for _, stood in pairs], of_pair, k),
+        half_width=half_widths([s.band for s in surface.slices], of_slice, k),
         noise=joined("noise"),
         half_spread=0.5 * (joined("ask_vol") - joined("bid_vol")),
     )

@@ -13,7 +13,7 @@ from app.quant.confirmation import confirmed_smiles, unconfirmed
 from app.quant.conformal import ConformalState, followed_by
 from app.quant.gate import Evidence, GateState, judged, widening_since
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
-from app.quant.innovations import Innovations, innovations_of
+from app.quant.innovations import innovations_of
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions
 from app.quant.monitors import MonitorState, calmed, monitored
@@ -156,8 +156,14 @@ def _sighting(
         return _Sighting(read, digests, before.conformal, calm, None, Recalibrate("it is the first"), takes_over)
     innovations = innovations_of(read.smiles, previous)
     reading = read_regime(before.regime, innovations, read.smiles, previous, chain.as_of_ms)
-    evidence = replace(
-        _evidence(previous, innovations, reading, chain.as_of_ms, takes_over),
+    shifted = reading.regime is Regime.SHIFT
+    widening = widening_since(previous, chain.as_of_ms) * (BAND_WIDENING if shifted else 1.0)
+    evidence = Evidence(
+        previous=previous,
+        innovations=innovations,
+        flagged=unconfirmed(innovations, widening, shifted=shifted),
+        shifted=shifted,
+        took_over=takes_over,
         repeated=repeated_share(chain, digests, before.memory),
         unchanged_s=before.memory.unchanged_s(digests, chain.as_of_ms),
     )
@@ -175,19 +181,6 @@ def _sighting(
     read = replace(read, smiles=kept)
     conformal = followed_by(before.conformal, innovations)
     return _Sighting(read, digests, conformal, reading, evidence, decision, takes_over)
-
-
-def _evidence(
-    previous: VolSurface,
-    innovations: Innovations,
-    reading: RegimeReading,
-    as_of_ms: int,
-    takes_over: bool,
-) -> Evidence:
-    shifted = reading.regime is Regime.SHIFT
-    widening = widening_since(previous, as_of_ms) * (BAND_WIDENING if shifted else 1.0)
-    flagged = unconfirmed(innovations, widening, shifted=shifted)
-    return Evidence(previous, innovations, flagged, shifted, takes_over)
 
 
 def _trouble(before: MaintenanceState, reading: RegimeReading) -> str | None:

@@ -21,7 +21,6 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.interpolation import interpolated_variances
 from app.quant.nodes import DELTA_NAMES, TENOR_DAYS
 from app.quant.surface import VolSurface
 
@@ -145,9 +144,9 @@ def stepped(monitor: SeriesMonitor, change: float) -> tuple[SeriesMonitor, list[
     memory = 1.0 / min(steps, SCALE_MEMORY)
     scale = max(math.sqrt(monitor.variance), LEAST_SCALE)
     cut = change if steps <= WARM_STEPS else _cut(change, MOST_DEVIATIONS * scale)
-    measured = replace(monitor, variance=monitor.variance + memory * (cut * cut - monitor.variance), steps=steps)
+    variance = monitor.variance + memory * (cut * cut - monitor.variance)
     if steps <= WARM_STEPS:
-        return measured, []
+        return SeriesMonitor(variance, steps), []
     x = cut / scale
     ewma = exponential_average(monitor.ewma, x, EWMA_WEIGHT)
     rise, fall = cusum(monitor.rise, x, CUSUM_REFERENCE), cusum(monitor.fall, -x, CUSUM_REFERENCE)
@@ -162,8 +161,8 @@ def stepped(monitor: SeriesMonitor, change: float) -> tuple[SeriesMonitor, list[
     )
     raised = [(kind, value, limit) for kind, value, limit in statistics if value > limit]
     if raised:
-        return measured.reset(), raised
-    return SeriesMonitor(measured.variance, steps, ewma, rise, fall, mean, since, above, below), []
+        return SeriesMonitor(variance, steps), raised
+    return SeriesMonitor(variance, steps, ewma, rise, fall, mean, since, above, below), []
 
 
 def exponential_average(z: float, x: float, weight: float) -> float:
@@ -184,21 +183,16 @@ def page_hinkley(rise: float, deviation: float, delta: float) -> float:
 def sample_of(surface: VolSurface, nodes: FloatArray) -> Sample:
     """Return what is watched of ``surface``."""
     put, call = DELTA_NAMES.index("25P"), DELTA_NAMES.index("25C")
-    t = np.array(TENOR_DAYS) / 365.0
-    watched = np.array([np.isfinite(row).all() for row in nodes])
-    ends = np.tile([-_SLOPE_STEP, _SLOPE_STEP], int(watched.sum()))
-    w, _ = interpolated_variances(ends, np.repeat(t[watched], 2), surface.states)
-    vol = np.sqrt(w.reshape(-1, 2) / t[watched, None])
-    slope = np.full(t.size, np.nan)
-    slope[watched] = (vol[:, 1] - vol[:, 0]) / (2.0 * _SLOPE_STEP)
-
-    def tenor(i: int) -> TenorSample | None:
-        if not watched[i]:
-            return None
-        skew = float(nodes[i, put] - nodes[i, call])
-        return TenorSample(float(nodes[i].mean()), skew, surface.forward(float(t[i])), float(slope[i]))
-
-    return Sample(surface.as_of_ms, tuple(tenor(i) for i in range(t.size)))
+    watched = np.flatnonzero(np.isfinite(nodes).all(axis=1))
+    t, vols = np.array(TENOR_DAYS)[watched] / 365.0, nodes[watched]
+    w, _ = surface.total_variances(np.tile([-_SLOPE_STEP, _SLOPE_STEP], t.size), np.repeat(t, 2))
+    beside = np.sqrt(w.reshape(-1, 2) / t[:, None])
+    slope = (beside[:, 1] - beside[:, 0]) / (2.0 * _SLOPE_STEP)
+    columns = vols.mean(axis=1), vols[:, put] - vols[:, call], surface.rate_curve.forward_at(t), slope
+    tenors: list[TenorSample | None] = [None] * len(TENOR_DAYS)
+    for i, numbers in zip(watched.tolist(), np.stack(columns, axis=1).tolist(), strict=True):
+        tenors[i] = TenorSample(*numbers)
+    return Sample(surface.as_of_ms, tuple(tenors))
 
 
 def expected_move(slope: float, forward_before: float, forward: float) -> float:

@@ -58,7 +58,7 @@ def moved_fit(
         status,
         reason,
         certificate,
-        report_fit(read.smiles, slices, read.excluded, chain.unplaced),
+        report_fit(read.smiles, surface, read.excluded, chain.unplaced),
         drift_between(previous, nodes_before, surface, nodes),
         nodes,
         None,

@@ -25,6 +25,8 @@ import numpy as np
 from app.quant.arrays import FloatArray
 from app.quant.conformal import AT_THE_MONEY
 from app.quant.innovations import Innovations
+from app.quant.median import median as array_median
+from app.quant.median import medians
 from app.quant.smile import Smile
 from app.quant.surface import VolSurface
 
@@ -75,7 +77,7 @@ def read_regime(
     state: RegimeState, innovations: Innovations, smiles: Sequence[Smile], surface: VolSurface, as_of_ms: int
 ) -> RegimeReading:
     """Return the regime of a chain whose quotes against ``surface`` are ``innovations``."""
-    log_spread = math.log(float(np.median(np.concatenate([s.ask_vol - s.bid_vol for s in smiles]))))
+    log_spread = math.log(array_median(np.concatenate([s.ask_vol - s.bid_vol for s in smiles])))
     change = _features(innovations, smiles, surface)
     change[FEATURES.index("spread")] = 0.0 if state.log_spread is None else log_spread - state.log_spread
     steps = max(as_of_ms - surface.as_of_ms, LEAST_STEP_MS) / STEP_MS
@@ -97,15 +99,11 @@ def read_regime(
 
 def _features(innovations: Innovations, smiles: Sequence[Smile], surface: VolSurface) -> FloatArray:
     """Return the features but the spread; one that no expiry tells is 0."""
-    levels, skews = [], []
-    for i in range(len(innovations.expiries)):
-        rows = innovations.slice == i
-        z, error = innovations.deviations[rows], innovations.error[rows]
-        middle, puts, calls = error[np.abs(z) <= AT_THE_MONEY], error[z < 0.0], error[z >= 0.0]
-        if middle.size:
-            levels.append(median(middle.tolist()))
-        if puts.size and calls.size:
-            skews.append(median(puts.tolist()) - median(calls.tolist()))
+    n, z, error = len(innovations.expiries), innovations.deviations, innovations.error
+    middle = np.abs(z) <= AT_THE_MONEY
+    levels = _told(medians(error[middle], innovations.slice[middle], n))
+    sides = medians(error, 2 * innovations.slice + (z >= 0.0), 2 * n)
+    skews = _told(sides[0::2] - sides[1::2])
     half = len(levels) // 2
     forwards = {s.expiry_ms: s.forward for s in surface.slices}
     moves = [math.log(s.forward / forwards[s.expiry_ms]) for s in smiles if s.expiry_ms in forwards]
@@ -118,6 +116,12 @@ def _features(innovations: Innovations, smiles: Sequence[Smile], surface: VolSur
             _median(moves),
         ]
     )
+
+
+def _told(values: FloatArray) -> list[float]:
+    """Return the values that are not NaN."""
+    told: list[float] = values[~np.isnan(values)].tolist()
+    return told
 
 
 def _median(values: Sequence[float]) -> float:

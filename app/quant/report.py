@@ -1,6 +1,5 @@
 """What is published about a fit: error, inside share and the worst quote, by expiry and over the surface."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.slice_variance import stacked_variance
 from app.quant.smile import ExcludedExpiry, ExpiryStatus, Smile
-from app.quant.surface import SurfaceSlice
+from app.quant.surface import VolSurface
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +51,15 @@ class FitReport:
 
 def report_fit(
     smiles: Sequence[Smile],
-    slices: Sequence[SurfaceSlice],
+    surface: VolSurface,
     excluded: Sequence[ExcludedExpiry],
     unplaced: Mapping[str, int],
 ) -> FitReport:
-    """Return the report of ``slices`` fitted to ``smiles`` (same order, at least one)."""
+    """Return the report of ``surface`` fitted to ``smiles``, one a slice and in their order."""
     dropped: Counter[str] = Counter(unplaced)
     for smile in smiles:
         dropped.update(smile.dropped)
-    error, inside, reports = _slice_reports(smiles, slices)
+    error, inside, reports = _slice_reports(smiles, surface)
     for out in excluded:
         reports.append(
             SliceReport(out.expiry_ms, out.t, out.status, out.reason, 0, dict(out.dropped), None, None, None, None)
@@ -77,41 +75,38 @@ def report_fit(
     )
 
 
-def _slice_reports(
-    smiles: Sequence[Smile], slices: Sequence[SurfaceSlice]
-) -> tuple[FloatArray, FloatArray, list[SliceReport]]:
+def _slice_reports(smiles: Sequence[Smile], surface: VolSurface) -> tuple[FloatArray, FloatArray, list[SliceReport]]:
     """Return the vol errors of all quotes, 1 for those inside bid and ask, and the report of each smile."""
     sizes = np.array([len(smile) for smile in smiles])
-    k, bid, mid, ask = (
+    k, strike, bid, mid, ask = (
         np.concatenate([getattr(smile, column) for smile in smiles])
-        for column in ("k", "bid_vol", "mid_vol", "ask_vol")
+        for column in ("k", "strike", "bid_vol", "mid_vol", "ask_vol")
     )
     of_slice = np.repeat(np.arange(sizes.size), sizes)
-    t = np.array([smile.t for smile in smiles])
-    model_vol = np.sqrt(stacked_variance([s.curve for s in slices], of_slice, k) / t[of_slice])
+    model_vol = np.sqrt(surface.stack.variances(of_slice, k) / surface.maturities[of_slice])
     error = model_vol - mid
     inside = ((model_vol >= bid) & (model_vol <= ask)).astype(np.float64)
-    start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    mean_square, mean_inside = (np.add.reduceat(column, start) / sizes for column in (error * error, inside))
+    end = np.cumsum(sizes)
+    start = end - sizes
     size = np.abs(error)
-    largest = np.maximum.reduceat(size, start)
-    reports = []
-    for i, smile in enumerate(smiles):
-        first = int(start[i])
-        j = int(size[first : first + len(smile)].argmax())
-        worst = (smile.strike[j], smile.bid_vol[j], smile.ask_vol[j], model_vol[first + j])
-        reports.append(
-            SliceReport(
-                expiry_ms=smile.expiry_ms,
-                t=smile.t,
-                status=ExpiryStatus.OK,
-                reason=None,
-                quotes_used=len(smile),
-                quotes_dropped=dict(smile.dropped),
-                rmse_vol=math.sqrt(mean_square[i]),
-                max_error_vol=float(largest[i]),
-                inside_spread=float(mean_inside[i]),
-                worst=WorstQuote(*map(float, worst)),
-            )
+    root_mean_square = np.sqrt(np.add.reduceat(error * error, start) / sizes)
+    mean_inside = np.add.reduceat(inside, start) / sizes
+    furthest = np.array([first + size[first:last].argmax() for first, last in zip(start, end, strict=True)])
+    worst = np.stack([strike, bid, ask, model_vol], axis=1)[furthest].tolist()
+    figures = np.stack([root_mean_square, size[furthest], mean_inside], axis=1).tolist()
+    reports = [
+        SliceReport(
+            expiry_ms=smile.expiry_ms,
+            t=smile.t,
+            status=ExpiryStatus.OK,
+            reason=None,
+            quotes_used=len(smile),
+            quotes_dropped=dict(smile.dropped),
+            rmse_vol=rmse,
+            max_error_vol=largest,
+            inside_spread=share,
+            worst=WorstQuote(*quote),
         )
+        for smile, (rmse, largest, share), quote in zip(smiles, figures, worst, strict=True)
+    ]
     return error, inside, reports
