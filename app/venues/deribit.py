@@ -11,7 +11,7 @@ One body is one chain: the underlying most option records belong to. Option reco
 not have, are counted in ``unplaced``; perpetuals and spot pairs, which no expiry can use, are passed over.
 """
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,7 +33,8 @@ from app.venues.deribit_body import (
     sections,
     times_ms,
 )
-from app.venues.deribit_names import FutureName, OptionName, premium_of, split_name
+from app.venues.deribit_listing import Listing, listing_of
+from app.venues.deribit_names import premium_of
 from app.venues.times import instant_ms
 
 NO_ASK_PRICE_COIN: Final = 1.0
@@ -49,61 +50,7 @@ LINEAR_FEE_RATE: Final = 0.0005
 LINEAR_FEE_CAP: Final = 0.125
 """Its cap as a share of the premium."""
 
-UNKNOWN_INSTRUMENT: Final = "unknown_instrument"
-OTHER_UNDERLYING: Final = "other_underlying"
-DUPLICATE_FUTURE: Final = "duplicate_future"
-
 _DECODER: Final[msgspec.json.Decoder[DeribitPayload]] = msgspec.json.Decoder(DeribitPayload)
-
-
-class _Records:
-    """The records of a body, sorted by what their names say."""
-
-    def __init__(self, payload: DeribitPayload) -> None:
-        self.names = names = list[OptionName]()
-        self.options = options = list[DeribitRecord]()
-        self.futures: list[tuple[str, FutureName, DeribitRecord]] = []
-        self.unplaced: Counter[str] = Counter()
-        for pointer, records in sections(payload).items():
-            for row, record in enumerate(records):
-                name = split_name(record.instrument_name)
-                if type(name) is OptionName:
-                    names.append(name)
-                    options.append(record)
-                elif type(name) is FutureName:
-                    self.futures.append((f"{pointer}/{row}", name, record))
-                elif name is None:
-                    self.unplaced[UNKNOWN_INSTRUMENT] += 1
-
-    def underlying(self) -> str:
-        """Return the underlying of most option records, the first of equals, and drop the options of others."""
-        if not self.names:
-            counted = f", {self.unplaced[UNKNOWN_INSTRUMENT]} unknown names" if self.unplaced else ""
-            raise InvalidChain(f"0 option records with a known name{counted}: a chain holds at least one option")
-        underlyings = [name.underlying for name in self.names]
-        underlying = underlyings[0]
-        if underlyings.count(underlying) < len(underlyings):
-            ((underlying, most),) = Counter(underlyings).most_common(1)
-            self.unplaced[OTHER_UNDERLYING] += len(underlyings) - most
-            kept = [row for row, each in enumerate(underlyings) if each == underlying]
-            self.names = [self.names[row] for row in kept]
-            self.options = [self.options[row] for row in kept]
-        return underlying
-
-    def futures_of(self, underlying: str) -> tuple[FutureQuote, ...]:
-        """Return the dated futures of ``underlying`` by expiry; the rest is counted."""
-        quotes: dict[int, FutureQuote] = {}
-        for pointer, name, record in self.futures:
-            if name.underlying != underlying:
-                self.unplaced[OTHER_UNDERLYING] += 1
-            elif name.expiry_ms in quotes:
-                self.unplaced[DUPLICATE_FUTURE] += 1
-            else:
-                (bid,), (ask,) = best_bids([record]), best_asks([record])
-                quotes[name.expiry_ms] = FutureQuote(
-                    name.expiry_ms, future_price(bid, pointer), future_price(ask, pointer)
-                )
-        return tuple(quotes[expiry_ms] for expiry_ms in sorted(quotes))
 
 
 def _as_of_ms(payload: DeribitPayload, stamps: list[int | None]) -> int:
@@ -123,11 +70,29 @@ def _as_of_ms(payload: DeribitPayload, stamps: list[int | None]) -> int:
     )
 
 
+def _futures(listing: Listing, found: Mapping[str, list[DeribitRecord]]) -> tuple[FutureQuote, ...]:
+    """Return the dated futures of the listing by expiry; ``found`` are the records by the pointers of their lists."""
+    quotes = []
+    for expiry_ms, row in listing.futures.items():
+        pointer, record = _at(row, found)
+        (bid,), (ask,) = best_bids([record]), best_asks([record])
+        quotes.append(FutureQuote(expiry_ms, future_price(bid, pointer), future_price(ask, pointer)))
+    return tuple(quotes)
+
+
+def _at(row: int, found: Mapping[str, list[DeribitRecord]]) -> tuple[str, DeribitRecord]:
+    """Return the record of a row of all lists together, and its pointer."""
+    for pointer, records in found.items():
+        if row < len(records):
+            return f"{pointer}/{row}", records[row]
+        row -= len(records)
+    raise IndexError(row)
+
+
 def _columns(
-    names: list[OptionName], records: list[DeribitRecord], stamps: list[int | None], as_of_ms: int, premium: Premium
+    listing: Listing, records: list[DeribitRecord], stamps: list[int | None], as_of_ms: int, premium: Premium
 ) -> QuoteColumns:
     """Return the option records as columns, sentinels as NaN; a record without a time is as old as the chain."""
-    _, expiries, strikes, calls = zip(*names, strict=True)
     bid = price_column(best_bids(records))
     ask = price_column(best_asks(records))
     bid[float_column([record.bid_iv for record in records]) == NO_BID_IV] = np.nan
@@ -137,9 +102,9 @@ def _columns(
     forward = float_column([record.underlying_price for record in records])
     forward[forward < MIN_STRIKE] = np.nan
     return QuoteColumns(
-        expiry_ms=np.array(expiries, dtype=np.int64),
-        strike=np.array(strikes, dtype=np.float64),
-        is_call=np.array(calls, dtype=np.bool_),
+        expiry_ms=listing.expiry_ms,
+        strike=listing.strike,
+        is_call=listing.is_call,
         bid=bid,
         ask=ask,
         bid_size=float_column([record.best_bid_amount for record in records]),
@@ -178,21 +143,23 @@ class DeribitVenue:
             raise InvalidChain(
                 f"the venue answered with error {payload.error.code}: {shortened(payload.error.message)}", "/error"
             )
-        found = _Records(payload)
-        underlying = found.underlying()
-        premium = premium_of(underlying)
-        stamps = times_ms(found.options)
+        found = sections(payload)
+        records = [record for section in found.values() for record in section]
+        listing = listing_of(tuple([record.instrument_name for record in records]))
+        options = [records[row] for row in listing.options]
+        premium = premium_of(listing.underlying)
+        stamps = times_ms(options)
         as_of_ms = _as_of_ms(payload, stamps)
-        columns = _columns(found.names, found.options, stamps, as_of_ms, premium)
+        columns = _columns(listing, options, stamps, as_of_ms, premium)
         return OptionChain(
-            underlying=underlying,
+            underlying=listing.underlying,
             venue=self.name,
             source=self.name,
             as_of_ms=as_of_ms,
             sequence=0,
             premium=premium,
             expiries=columns.by_expiry(),
-            futures=found.futures_of(underlying),
-            rules=_rules(premium, found.options, columns.forward),
-            unplaced=dict(found.unplaced),
+            futures=_futures(listing, found),
+            rules=_rules(premium, options, columns.forward),
+            unplaced=dict(listing.unplaced),
         )
