@@ -64,12 +64,13 @@ def run_worker(
     fit_limit_s: float,
     stop: threading.Event,
     answer_for_s: float = ANSWER_FOR_S,
-    afterwards: Callable[[Claim], None] | None = None,
+    afterwards: Callable[[Claim, bytes], None] | None = None,
 ) -> None:
     """Work until ``stop`` is set, then return within a few seconds or end the process with exit code 0.
 
     ``warm_up`` compiles what a fit needs; no chain is taken before it is done. A store that is away is waited for.
-    ``afterwards`` is called with every chain whose surface was published, and has ``fit_limit_s`` of its own.
+    ``afterwards`` is called with every chain whose surface was published and the surface's document, and has
+    ``fit_limit_s`` of its own.
     """
     worker = _Worker(queue, recalibrate, name, lease_s, fit_limit_s, stop, answer_for_s, afterwards)
     worker.run(warm_up)
@@ -85,7 +86,7 @@ class _Worker:
         fit_limit_s: float,
         stop: threading.Event,
         answer_for_s: float,
-        afterwards: Callable[[Claim], None] | None,
+        afterwards: Callable[[Claim, bytes], None] | None,
     ) -> None:
         self._queue = queue
         self._recalibrate = recalibrate
@@ -155,18 +156,18 @@ class _Worker:
             log.warning("fit_failed", extra={**said, "outcome": answer.outcome, "reason": answer.reason})
         elif outcome is CommitOutcome.PUBLISHED:
             log.debug("surface_published", extra={**said, "outcome": answer.outcome})
-            self._follow_up(claim)
+            self._follow_up(claim, answer.document)
         else:
             log.warning("surface_not_published", extra={**said, "outcome": outcome.value})
 
-    def _follow_up(self, claim: Claim) -> None:
+    def _follow_up(self, claim: Claim, document: bytes) -> None:
         """Do what could wait for the surface; whatever becomes of it, the surface is out."""
         if self._afterwards is None or self._stop.is_set():
             return
         self._on_bench = _Fit(claim, time.monotonic(), time.time_ns() // 1_000_000, leased=False)
         self._computing = True
         try:
-            self._afterwards(claim)
+            self._afterwards(claim, document)
         except StoreUnavailable as away:
             log.warning("follow_up_lost", extra={"underlying": claim.underlying, "reason": str(away)})
         except Exception:  # nor may a defect in it take the worker away

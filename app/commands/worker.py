@@ -11,7 +11,8 @@ from app.garbage import keep_what_is_there
 from app.quant.compiled import uncached_kernels
 from app.quant.warm_up import warm_up
 from app.service.challenge import challenge
-from app.service.recalibrate import recalibrate
+from app.service.ports import Claim
+from app.service.recalibrate import keep_ready, recalibrate
 from app.settings import load, required_redis_url
 from app.stop_signals import stop_on_signals
 from app.store.codec import decode_chain
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         shards=settings.shards,
         retention=Retention(settings.history_limit, settings.chains_limit, settings.history_age_h * 3_600.0),
     )
-    afterwards = functools.partial(
+    score = functools.partial(
         challenge,
         keeper=connect_scores(redis_url, shards=settings.shards),
         desk=connect_promotions(redis_url, shards=settings.shards),
@@ -51,6 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
         policy=policy,
         rules=rules,
     )
+
+    def afterwards(claim: Claim, document: bytes) -> None:
+        keep_ready(document)
+        if settings.challengers:
+            score(claim)
+
     run_worker(
         queue,
         recalibrate=functools.partial(recalibrate, decode_chain=decode_chain, policy=policy),
@@ -60,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         fit_limit_s=settings.fit_limit_s,
         stop=stop,
         answer_for_s=ANSWER_FOR_S if settings.shards == 1 else ANSWER_SHARD_FOR_S,
-        afterwards=afterwards if settings.challengers else None,
+        afterwards=afterwards,
     )
     queue.close()
     return 0

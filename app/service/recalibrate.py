@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -27,6 +29,12 @@ from app.service.publish import maintained_document
 from app.service.triggers import Triggers
 
 log = logging.getLogger(__name__)
+
+STANDING_KEPT: Final = 32
+"""Surfaces kept decoded, some 0.2 MB each: those of the underlyings that a worker is handed in turns."""
+
+UNREADABLE: Final = (msgspec.DecodeError, QuantError, KeyError)
+"""What reading a document raises that other code wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,14 @@ def recalibrate(
     return Fitted(encode_document(document), _outcome(fit), encode_state(maintained.state), events)
 
 
+def keep_ready(document: bytes) -> None:
+    """Decode a surface that was just published, so that the next chain of its underlying need not wait for it."""
+    try:
+        _standing_of(document)
+    except UNREADABLE as unreadable:
+        log.warning("published_surface_unreadable", extra={"reason": str(unreadable)})
+
+
 @dataclass(frozen=True, slots=True)
 class _Standing:
     """The surface that stands: as it was published, as it is evaluated, and its vols at the nodes."""
@@ -136,6 +152,13 @@ class _Standing:
     document: SurfaceDocument
     surface: VolSurface
     nodes: FloatArray
+
+
+@lru_cache(maxsize=STANDING_KEPT)
+def _standing_of(document: bytes) -> _Standing:
+    """Return what the bytes of a document say. Raises UNREADABLE for those of other code than this."""
+    decoded = decode_document(document)
+    return _Standing(decoded, surface_of(decoded), nodes_of(decoded))
 
 
 def _is_of_another(document: SurfaceDocument, model: str) -> bool:
@@ -147,10 +170,8 @@ def _previous(claim: Claim) -> _Standing | None:
     if claim.previous is None:
         return None
     try:
-        document = decode_document(claim.previous.document)
-        return _Standing(document, surface_of(document), nodes_of(document))
-    except (msgspec.DecodeError, QuantError, KeyError) as unreadable:
-        # Written by other code than this one: a cold fit replaces it.
+        return _standing_of(claim.previous.document)
+    except UNREADABLE as unreadable:  # a cold fit replaces it
         log.warning(
             "previous_surface_unreadable",
             extra={"underlying": claim.underlying, "version": claim.previous.version, "reason": str(unreadable)},

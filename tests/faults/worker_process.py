@@ -40,7 +40,7 @@ def fit(name: str, claim: Claim) -> Fitted | Unfit:
     return Fitted(b'{"attempt":%d,"by":"%s"}' % (claim.attempt, name.encode()), "ok", events=(said,))
 
 
-def follow_up(claim: Claim) -> None:
+def follow_up(claim: Claim, _: bytes) -> None:
     """Do after the surface is out what the chain tells."""
     if claim.sequence == RAISES_AFTERWARDS:
         raise ZeroDivisionError("a defect of a challenger")

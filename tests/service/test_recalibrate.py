@@ -11,7 +11,7 @@ from app.quant.models import DEFAULT_MODEL
 from app.service.document import decode_document, encode_document
 from app.service.maintenance_state import VERSION, decode_state, encode_state
 from app.service.ports import Claim, CorruptPayload, KeptChain, PublishedSurface
-from app.service.recalibrate import CalibrationPolicy, Fitted, Unfit, recalibrate
+from app.service.recalibrate import CalibrationPolicy, Fitted, Unfit, keep_ready, recalibrate
 from app.service.triggers import parse_triggers
 from app.service.verify import verify
 from tests.quant.market import maintained_series, recorded_chains
@@ -49,6 +49,16 @@ def test_a_series_replays_bit_for_bit() -> None:
     assert confidence[3].coverage is not None
     assert confidence[3].per_bucket
     assert "confidence_level" in documents[0].units
+
+
+def test_a_fit_from_a_surface_kept_ready_is_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    first, second = recorded_chains("BTC", 2)
+    before = fitted(first, None)
+    read_anew = fitted(second, before)
+    keep_ready(before.document)
+    assert fitted(second, before) == read_anew
+    keep_ready(b"{}")
+    assert [record.message for record in caplog.records] == ["published_surface_unreadable"]
 
 
 def test_a_surface_between_fits_says_so_and_replays_bit_for_bit() -> None:
