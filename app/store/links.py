@@ -55,6 +55,8 @@ class Link:
 
     async def run_all(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answers to commands that only read, sent together; they are not one transaction."""
+        if len(commands) == 1:
+            return [await self.run(*commands[0])]
         answers = await self._together(commands)
         moved = [place for place, answer in enumerate(answers) if isinstance(answer, exceptions.MovedError)]
         if moved:
