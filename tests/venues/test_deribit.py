@@ -11,6 +11,7 @@ from app.quant.chain import ExpiryQuotes, OptionChain, Premium, TradingRules
 from app.quant.errors import InvalidChain
 from app.venues.deribit import COIN_RULES, DeribitVenue
 from app.venues.deribit_body import DeribitRecord
+from app.venues.deribit_listing import DUPLICATE_FUTURE, LONGEST_KEPT, listing_of
 from app.venues.deribit_names import FutureName, OptionName, UndatedName, split_name
 from tests.venues.bodies import AS_OF, OPTION, deribit, recorded
 
@@ -337,6 +338,16 @@ class TestRules:
         assert chain.rules == TradingRules(fee=0.0005 * 151.0, fee_cap=0.125)
         assert parse(deribit(option | {"index_price": 150.0})).rules.fee == 0.0005 * 150.0
         assert parse(deribit({"instrument_name": "SOL_USDC-28AUG26-150-C"})).rules == TradingRules()
+
+
+def test_a_listing_is_read_once_but_no_body_fills_the_memory_with_one() -> None:
+    names = ("BTC-28AUG26-60000-P", "BTC-28AUG26-60000-C", "BTC-28AUG26")
+    listing = listing_of(names)
+    assert listing_of((*names,)) is listing
+    assert listing_of(names[::-1]).options == (1, 2)
+    long = names * (LONGEST_KEPT // 3 + 1)
+    assert listing_of(long) is not listing_of(long)
+    assert listing_of(long).unplaced == {DUPLICATE_FUTURE: LONGEST_KEPT // 3}
 
 
 def test_a_single_ticker_is_a_chain_of_one() -> None:
