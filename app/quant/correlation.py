@@ -99,8 +99,8 @@ def shrunk_correlation(changes: FloatArray, age: FloatArray, half_life: float, f
 
     Series with the same ``factor`` (p) are of one kind. Times count at which all series that are used have a change. A
     series that moved less than LEAST_OBSERVATIONS times is not used, and while the common times are too few, neither
-    are those known least. The standard error is the root of the sampling variance of the shrunk value and of the
-    square of what shrinkage took from it.
+    are those known least. The standard error is the root of the sampling variance of what was measured and of the
+    square of what shrinkage took from it: a value that was shrunk to nothing is not known better for it.
     """
     used, rows = _usable(changes)
     weights = decaying_weights(age[rows], half_life) if rows.any() else np.zeros(0)
@@ -113,8 +113,8 @@ def shrunk_correlation(changes: FloatArray, age: FloatArray, half_life: float, f
     block = np.ix_(used, used)
     raw_error = sampling_error(x, weights, raw)
     share = taken[block] = _shrinkage(raw, raw_error**2, factor[used])
-    value[block] = (1.0 - share) * raw
-    error[block] = np.hypot((1.0 - share) * raw_error, share * raw)
+    value[block] = (1.0 - share) * raw + 0.0  # never -0
+    error[block] = np.hypot(raw_error, share * raw)
     return Correlation(value, error, taken, used, int(rows.sum()), effective)
 
 

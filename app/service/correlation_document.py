@@ -17,6 +17,7 @@ CORRELATION_UNITS: Final[dict[str, str]] = {
     "slope": f"change of vol(ATM) at {FAR_DAYS:g} days less that at {NEAR_DAYS:g} days",
     "correlation": "from -1 to 1, (1 - shrinkage) of what was measured",
     "standard_error": "of the correlation, what shrinkage took from it included",
+    "shrinkage": "share of what was measured that was taken; 1 where many together cannot be told from none",
     "overlap": "share of time that the changes of two underlyings have in common; their correlations are low by it",
     "effective": "observations of equal weight that the weighted ones are worth",
     "beta": "change of vol (decimal) per change of ln(forward)",

@@ -146,6 +146,18 @@ def test_a_pair_that_is_known_survives_many_that_are_not() -> None:
     assert found.value == pytest.approx((1.0 - found.shrinkage) * raw)
 
 
+def test_what_is_shrunk_to_nothing_is_not_known_better() -> None:
+    x = np.random.default_rng(1).standard_normal((12, 10))
+    found = shrunk_correlation(x, np.zeros(12), 1.0, np.tile(np.arange(5), 2))
+    assert found.shrinkage[0, 1] == 1.0
+    across = (np.arange(10) % 5)[:, None] != np.arange(10) % 5
+    assert not np.signbit(found.value[across]).any()
+    assert (found.value[across] == 0.0).all()
+    raw = weighted_correlation(x, np.full(12, 1 / 12))
+    normal = (1.0 - raw**2) / np.sqrt(11.0)
+    assert (found.standard_error[across] >= np.hypot(normal, raw)[across] * (1.0 - 1e-12)).all()
+
+
 def test_one_jump_does_not_make_a_correlation_sure() -> None:
     rng = np.random.default_rng(11)
     x = rng.standard_normal((60, 2))
