@@ -1,13 +1,14 @@
 """POST /v1/surfaces/{underlying}/evaluate: columns of points in, columns of vols, prices and greeks out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from anyio import to_thread
 from fastapi import APIRouter, Depends
 from msgspec import Meta
+from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -95,6 +96,7 @@ IS_CALL: Final = {"C": True, "P": False, None: None}
 
 COLUMNS: Final = ("expiry", "tenor_days", "strike", "delta", "log_moneyness", "type")
 
+_encoder: Final = msgspec.json.Encoder()
 _decode: Final = msgspec.json.Decoder(EvaluateRequest).decode
 
 
@@ -108,9 +110,8 @@ def evaluation_router(context: ApiContext) -> APIRouter:
         surface = await newest_surface(context, underlying)
 
         def answer() -> bytes:
-            columns: dict[str, Any] = evaluate(surface.surface, points_of(body))
-            version = str(surface.published.version)
-            return encode_json({"version": version, "as_of": surface.document.as_of, **columns})
+            head = {"version": str(surface.published.version), "as_of": surface.document.as_of}
+            return with_columns(encode_json(head), evaluate(surface.surface, points_of(body)))
 
         if len(body) <= INLINE_BYTES:
             return json_response(answer())
@@ -149,6 +150,20 @@ def points_of(body: bytes) -> Points:
         greeks=asked.greeks,
         stickiness=asked.dynamics.ssr if isinstance(asked.dynamics, SkewStickiness) else STICKINESS[asked.dynamics],
     )
+
+
+def with_columns(head: bytes, columns: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the JSON object ``head`` with ``columns`` added, null for NaN.
+
+    Column by column: the numbers of one are freed before those of the next are made, and between them other threads
+    get their turn.
+    """
+    answer = bytearray(head[:-1])
+    for name, values in columns.items():
+        answer += b',"%b":' % name.encode()
+        _encoder.encode_into(values.tolist(), answer, -1)
+    answer += b"}"
+    return bytes(answer)
 
 
 def _pointer(message: str) -> str:

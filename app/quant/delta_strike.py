@@ -52,7 +52,7 @@ def strike_from_delta(
     size = np.where(asked, magnitude, 0.5)
     root = np.sqrt(times)
     side = np.where(calls, 1.0, -1.0)
-    d1 = np.zeros(shape) if net else side * _quantile(size)
+    d1 = np.zeros(shape) if net else side * normal_quantiles(size)
 
     def deviation(k: FloatArray) -> FloatArray:
         return vol_of_k(k) * root
@@ -76,7 +76,7 @@ def strike_from_delta(
     return np.where(found, forwards * np.exp(_falling_root(excess, low, high)), np.nan)
 
 
-def _quantile(probability: FloatArray) -> FloatArray:
+def normal_quantiles(probability: FloatArray) -> FloatArray:
     """Return the normal quantiles (Wichura 1988, to the last digits)."""
     quantile = NormalDist().inv_cdf
     return np.array([quantile(p) for p in probability.ravel().tolist()]).reshape(probability.shape)

@@ -44,12 +44,18 @@ MAX_STEPS: Final = 100
 """Secant steps kept in a bracket; 5 to 8 are usual."""
 
 _nodes, _weights = np.polynomial.hermite_e.hermegauss(NODES)
-_log_probability: Final[FloatArray] = np.log(_weights / _weights.sum())
+LOG_PROBABILITY: Final[FloatArray] = np.log(_weights / _weights.sum())
+"""ln p_j."""
 
 
 def variance_beyond(k: FloatArray, t: FloatArray, slices: StackedSlices) -> FloatArray:
     """Return w(k, t) for maturities ``t`` > the last slice's, arrays of one length. Raises InvalidQuery where t is so
     far that the total variance is more than LARGEST_VARIANCE, or than any X of this family has."""
+    return variance_of_product(k, factor_variances(t, slices), slices)
+
+
+def factor_variances(t: FloatArray, slices: StackedSlices) -> FloatArray:
+    """Return s^2 of X at maturities ``t`` > the last slice's. Raises InvalidQuery as :func:`variance_beyond`."""
     last = slices.maturities[-1]
     maturities, of_maturity = np.unique(t, return_inverse=True)
     target = slices.at_the_money[-1] + forward_variance_rate(slices) * (maturities - last)
@@ -58,8 +64,7 @@ def variance_beyond(k: FloatArray, t: FloatArray, slices: StackedSlices) -> Floa
             f"total variance at the money {target[-1]:.4g} at {maturities[-1]:.4g} years, extrapolated from"
             f" {last:.4g}: at most {LARGEST_VARIANCE:g} is answered for"
         )
-    spread = factor_variance(target, slices)[of_maturity]
-    return variance_of_product(k, spread, slices)
+    return factor_variance(target, slices)[of_maturity]
 
 
 def forward_variance_rate(slices: StackedSlices) -> float:
@@ -103,11 +108,16 @@ def factor_variance(target: FloatArray, slices: StackedSlices) -> FloatArray:
 
 def variance_of_product(k: FloatArray, square: FloatArray, slices: StackedSlices) -> FloatArray:
     """Return the total variance at ``k`` of S_T X, S_T that of the last slice, ``square`` = s^2 of X at each k."""
-    exponent = np.sqrt(square)[:, np.newaxis] * _nodes
-    largest = exponent.max(axis=1, keepdims=True)
-    norm = largest + np.log(np.exp(exponent - largest + _log_probability).sum(axis=1, keepdims=True))
-    log_factor = exponent - norm
+    log_factor = log_factors(square)
     shifted = k[:, np.newaxis] - log_factor
     of_last = np.full(shifted.size, len(slices) - 1)
     deviation = np.sqrt(slices.variances(of_last, shifted.ravel())).reshape(shifted.shape)
-    return scaled_deviations(k, log_factor, log_factor + _log_probability, deviation) ** 2
+    return scaled_deviations(k, log_factor, log_factor + LOG_PROBABILITY, deviation) ** 2
+
+
+def log_factors(square: FloatArray) -> FloatArray:
+    """Return ln X_j, shape (n, NODES), for ``square`` = s^2 (n,)."""
+    exponent = np.sqrt(square)[:, np.newaxis] * _nodes
+    largest = exponent.max(axis=1, keepdims=True)
+    norm = largest + np.log(np.exp(exponent - largest + LOG_PROBABILITY).sum(axis=1, keepdims=True))
+    return np.asarray(exponent - norm)

@@ -79,11 +79,16 @@ def mixed_deviation(k: float, first: float, second: float, weight: float) -> flo
     if weight == 0.0:
         return second
     x = abs(k)
+    return deviation_between(x, log_mixture(x, first, second, weight), min(first, second), max(first, second))
+
+
+@kernel
+def log_mixture(x: float, first: float, second: float, weight: float) -> float:
+    """Return ln share of the price mixture of two deviations at ``x`` = |k|."""
     log_first = log_share(x, first)[0]
     log_second = log_share(x, second)[0]
     top = max(log_first, log_second)
-    target = top + math.log(weight * math.exp(log_first - top) + (1.0 - weight) * math.exp(log_second - top))
-    return deviation_between(x, target, min(first, second), max(first, second))
+    return top + math.log(weight * math.exp(log_first - top) + (1.0 - weight) * math.exp(log_second - top))
 
 
 @kernel

@@ -14,6 +14,7 @@ from app.quant.models.base import SliceState, SmileCurve
 from app.quant.rate_curve import RateCurve
 from app.quant.slice_variance import StackedSlices
 from app.quant.stacked_bands import SAME_MATURITY_YEARS, StackedBands, half_widths_between
+from app.quant.surface_delta import log_strikes
 from app.quant.vol_band import VolBand
 
 
@@ -126,6 +127,9 @@ class VolSurface:
         ``delta`` (n,), the others of its length or one for all.
         """
         times = np.full(delta.shape, t)
+        if self.stack.svi and not net:
+            signed = np.where(np.equal(is_call, delta > 0.0), delta, np.nan)
+            return self.forwards(times) * np.exp(log_strikes(signed, times, self.stack, self.stack.svi))
 
         def vol_of_k(k: FloatArray) -> FloatArray:
             vols: FloatArray = np.sqrt(self.total_variances(k, times)[0] / times)

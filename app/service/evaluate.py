@@ -4,6 +4,7 @@ import math
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.quant.arrays import BoolArray, FloatArray, frozen
 from app.quant.black import black_greeks, black_price
@@ -55,10 +56,10 @@ def nodes_of(document: SurfaceDocument) -> FloatArray:
     return np.array([[math.nan if v is None else v for v in row] for row in document.vol_grid.vol])
 
 
-def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
-    """Return wire.md's columns for ``points``; a point that has no answer carries nulls and its status.
+def evaluate(surface: VolSurface, points: Points) -> dict[str, NDArray[Any]]:
+    """Return the answer's columns for ``points``; a point that has none carries NaN and its status.
 
-    ``vol_low`` and ``vol_high`` are the ends of the vol's band; null where its error bars are not known.
+    ``vol_low`` and ``vol_high`` are the ends of the vol's band; NaN where its error bars are not known.
     Prices: ``price_quote`` is discounted, in quote currency; ``price_coin`` is price_quote / forward. Greeks are those
     of black.py at the smile's vol, with ``stickiness`` those of smile_dynamics.py. Raises InvalidQuery, with a pointer,
     for points that name too little or too much.
@@ -74,7 +75,7 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
     variance, position = surface.total_variances(k, maturity)
     vol = _spread(known, np.sqrt(variance / maturity))
     half_width = _spread(known, surface.half_widths(k, maturity))
-    columns = {"strike": strike, "forward": forward, "t": t, "vol": vol}
+    columns: dict[str, NDArray[Any]] = {"strike": strike, "forward": forward, "t": t, "vol": vol}
     # No vol is negative, so neither is the lower end of a band that is wider than the vol.
     columns |= {"vol_low": np.maximum(vol - half_width, 0.0), "vol_high": vol + half_width}
     side = np.where(np.isnan(where.is_call), strike >= forward, where.is_call > 0.0)[known]
@@ -90,7 +91,7 @@ def evaluate(surface: VolSurface, points: Points) -> dict[str, list[Any]]:
     status = np.where(alive, NO_SUCH_DELTA, EXPIRED)
     outside = (position == Position.BEFORE_FIRST) | (position == Position.BEYOND_LAST)
     status[known] = np.where(outside, EXTRAPOLATED, OK)
-    return {**{name: _with_nulls(values) for name, values in columns.items()}, "status": STATUSES[status].tolist()}
+    return {**columns, "status": STATUSES[status]}
 
 
 def _band(published: BandDocument) -> VolBand:
@@ -111,13 +112,3 @@ def _spread(known: BoolArray, values: FloatArray) -> FloatArray:
     column = np.full(known.shape, np.nan)
     column[known] = values
     return column
-
-
-def _with_nulls(values: FloatArray) -> list[float | None]:
-    missing = np.isnan(values)
-    column = values
-    if missing.any():
-        column = values.astype(object)
-        column[missing] = None
-    listed: list[float | None] = column.tolist()
-    return listed

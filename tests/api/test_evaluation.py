@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.api.app import create_app
-from app.api.evaluation import points_of
+from app.api.evaluation import INLINE_BYTES, points_of
 from app.api.problem import InvalidRequest
 from app.api.services import ApiServices
 from app.quant.calibration import calibrate_surface
@@ -104,8 +104,29 @@ async def test_the_wire_changes_no_number(fitted_client: httpx.AsyncClient, fitt
     body = {"tenor_days": [45.0] * 50, "strike": strikes.tolist()}
     columns = (await fitted_client.post("/v1/surfaces/BTC/evaluate", json=body)).json()
     expected = evaluate(surface_of(fitted), points_of(json.dumps(body).encode()))
-    assert columns["vol"] == expected["vol"]
-    assert columns["price_quote"] == expected["price_quote"]
+    assert columns["vol"] == expected["vol"].tolist()
+    assert columns["price_quote"] == expected["price_quote"].tolist()
+
+
+async def test_what_is_missing_is_null(fitted_client: httpx.AsyncClient, fitted: SurfaceDocument) -> None:
+    body = {"expiry": [fitted.as_of, fitted.slices[0].expiry], "delta": ["25P", "25P"], "greeks": True}
+    columns = (await fitted_client.post("/v1/surfaces/BTC/evaluate", json=body)).json()
+    assert columns["status"] == ["expired", "ok"]
+    for name in columns.keys() - {"version", "as_of", "status", "t"}:
+        assert columns[name][0] is None, name
+        assert columns[name][1] is not None, name
+
+
+@pytest.mark.parametrize("points", [1, 2_000])
+async def test_queries_of_every_size_answer_alike(fitted_client: httpx.AsyncClient, points: int) -> None:
+    """The larger one is answered by a thread."""
+    body = {"tenor_days": [45.0] * points, "delta": ["10P"] * points}
+    columns = (await fitted_client.post("/v1/surfaces/BTC/evaluate", json=body)).json()
+    assert (len(json.dumps(body)) > INLINE_BYTES) == (points > 1)
+    alone = (
+        await fitted_client.post("/v1/surfaces/BTC/evaluate", json={"tenor_days": [45.0], "delta": ["10P"]})
+    ).json()
+    assert columns["vol"] == alone["vol"] * points
 
 
 async def test_impossible_points_are_refused_with_a_pointer(fitted_client: httpx.AsyncClient) -> None:

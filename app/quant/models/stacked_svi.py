@@ -46,12 +46,18 @@ def stacked_variance(
 ) -> None:
     """Write w(k_i) of curve ``of_curve[i]`` with its residual."""
     for i in range(k.shape[0]):
-        row = of_curve[i]
-        a, b, rho, m, sigma = raw[row, 0], raw[row, 1], raw[row, 2], raw[row, 3], raw[row, 4]
-        y = k[i] - m
-        w[i] = a + b * (rho * y + math.sqrt(y * y + sigma * sigma))
-        count = int(knots[row, 3])
-        if count > 0:
-            scale, spacing, first = knots[row, 0], knots[row, 1], knots[row, 2]
-            at_the_money = a + b * (-rho * m + math.hypot(m, sigma))
-            w[i] += at_the_money * residual_value(k[i], scale, spacing, first, coefficients[row, :count])
+        w[i] = curve_variance(raw, knots, coefficients, of_curve[i], k[i])
+
+
+@kernel
+def curve_variance(raw: FloatArray, knots: FloatArray, coefficients: FloatArray, row: int, k: float) -> float:
+    """Return w(k) of curve ``row`` with its residual."""
+    a, b, rho, m, sigma = raw[row, 0], raw[row, 1], raw[row, 2], raw[row, 3], raw[row, 4]
+    y = k - m
+    w: float = a + b * (rho * y + math.sqrt(y * y + sigma * sigma))
+    count = int(knots[row, 3])
+    if count > 0:
+        scale, spacing, first = knots[row, 0], knots[row, 1], knots[row, 2]
+        at_the_money = a + b * (-rho * m + math.hypot(m, sigma))
+        w += at_the_money * residual_value(k, scale, spacing, first, coefficients[row, :count])
+    return w
