@@ -1,7 +1,7 @@
 """What a previous surface says about the expiries of a new fit."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,29 +35,28 @@ class PreviousSlices(NamedTuple):
         return int(self.kept.sum())
 
 
+_Row: TypeAlias = tuple[int, float, float, tuple[float, ...], tuple[float, ...], tuple[float, ...]]
+
+_NO_KNOTS: Final[tuple[float, ...]] = (0.0,) * 4
+_NO_COEFFICIENTS: Final[tuple[float, ...]] = (0.0,) * MAX_COEFFICIENTS
+_UNKNOWN: Final[_Row] = (0, 1.0, 1.0, (0.0,) * SLICE_SIZE, _NO_KNOTS, _NO_COEFFICIENTS)
+
+
 def previous_slices(smiles: Sequence[Smile], previous: Sequence[SliceState]) -> PreviousSlices:
-    """Match ``previous`` to ``smiles`` by expiry; curves of other models and degenerate slices are unknown."""
-    n = len(smiles)
-    matched = PreviousSlices(
-        np.zeros(n, dtype=np.int64),
-        np.ones(n),
-        np.ones(n),
-        np.zeros((n, SLICE_SIZE)),
-        np.zeros((n, 4)),
-        np.zeros((n, MAX_COEFFICIENTS)),
-    )
+    """Match ``previous`` to ``smiles``, at least one, by expiry; other models and slices without wings are unknown."""
     states = {state.expiry_ms: state for state in previous}
-    for i, smile in enumerate(smiles):
-        state = states.get(smile.expiry_ms)
-        if state is None or not isinstance(state.curve, SviCurve) or state.curve.b <= 0.0 or state.t <= 0.0:
-            continue
-        curve = state.curve
-        matched.kept[i] = 1
-        matched.t[i] = state.t
-        matched.ratio[i] = smile.t / state.t
-        matched.raw[i] = (curve.a, curve.b, curve.rho, curve.m, curve.sigma)
-        spline = curve.spline
-        if spline is not None and len(spline.coefficients) <= MAX_COEFFICIENTS:
-            matched.knots[i] = (spline.scale, spline.spacing, spline.first, len(spline.coefficients))
-            matched.coefficients[i, : len(spline.coefficients)] = spline.coefficients
-    return matched
+    kept, *columns = zip(*(_row(smile, states.get(smile.expiry_ms)) for smile in smiles), strict=True)
+    return PreviousSlices(np.array(kept, dtype=np.int64), *(np.array(c, dtype=np.float64) for c in columns))
+
+
+def _row(smile: Smile, state: SliceState | None) -> _Row:
+    if state is None or not isinstance(state.curve, SviCurve) or state.curve.b <= 0.0 or state.t <= 0.0:
+        return _UNKNOWN
+    curve, spline = state.curve, state.curve.spline
+    knots, coefficients = _NO_KNOTS, _NO_COEFFICIENTS
+    if spline is not None and len(spline.coefficients) <= MAX_COEFFICIENTS:
+        count = len(spline.coefficients)
+        knots = (spline.scale, spline.spacing, spline.first, count)
+        coefficients = spline.coefficients + _NO_COEFFICIENTS[count:]
+    raw = (curve.a, curve.b, curve.rho, curve.m, curve.sigma)
+    return 1, state.t, smile.t / state.t, raw, knots, coefficients

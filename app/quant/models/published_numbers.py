@@ -21,6 +21,8 @@ DIGITS: Final = cast(int, np.int64(12))
 No literal, for which numba would compile the rounding once more."""
 LARGEST_EXACT_POWER: Final = 22
 """10^22 is the last power of ten that is a double, so dividing an integer by it rounds once and correctly."""
+KNOT_NUMBERS: Final = 4
+"""Scale, spacing, first and count of a residual."""
 NOTICEABLE: Final = 1e-6
 """Multipliers below this share of the objective are not reported."""
 KIND_NAMES: Final = {int(BUTTERFLY): "butterfly", int(CALENDAR): "calendar"}
@@ -43,27 +45,24 @@ def round_significant(values: FloatArray, digits: int) -> None:
 
 
 @kernel
-def raw_slices(svi: FloatArray, raw: FloatArray) -> None:
-    """Write raw SVI (n, 5) of slices in coordinates (n, 5), rounded for publication."""
+def published_numbers(svi: FloatArray, knots: FloatArray, coefficients: FloatArray) -> FloatArray:
+    """Return raw SVI, knots and coefficients of each slice side by side, rounded for publication."""
+    numbers = np.empty((svi.shape[0], SLICE_SIZE + KNOT_NUMBERS + coefficients.shape[1]))
     for i in range(svi.shape[0]):
-        to_raw(svi[i], raw[i])
-        round_significant(raw[i], DIGITS)
+        to_raw(svi[i], numbers[i])
+        numbers[i, SLICE_SIZE : SLICE_SIZE + KNOT_NUMBERS] = knots[i]
+        numbers[i, SLICE_SIZE + KNOT_NUMBERS :] = coefficients[i]
+        round_significant(numbers[i], DIGITS)
+    return numbers
 
 
 def published_curves(svi: FloatArray, knots: FloatArray, coefficients: FloatArray) -> tuple[SviCurve, ...]:
     """Return the curves of slices ``svi`` (n, 5) with residuals ``knots`` (n, 4), ``coefficients`` (n, MAX)."""
-    raw = np.empty((svi.shape[0], SLICE_SIZE))
-    raw_slices(svi, raw)
-    knots = knots.copy()
-    coefficients = coefficients.copy()
-    round_significant(knots.ravel(), DIGITS)
-    round_significant(coefficients.ravel(), DIGITS)
     curves = []
-    for numbers, (scale, spacing, first, count), values in zip(
-        raw.tolist(), knots.tolist(), coefficients.tolist(), strict=True
-    ):
+    for a, b, rho, m, sigma, scale, spacing, first, count, *values in published_numbers(
+        svi, knots, coefficients
+    ).tolist():
         spline = SplineResidual(scale, spacing, int(first), tuple(values[: int(count)])) if count > 0 else None
-        a, b, rho, m, sigma = numbers
         curves.append(SviCurve(a, b, rho, m, sigma, spline))
     return tuple(curves)
 
@@ -75,13 +74,9 @@ def binding_constraints(
 
     A calendar row names the later of its two expiries; k is -inf or inf for a wing.
     """
-    active = np.flatnonzero(multipliers[:count] > NOTICEABLE * objective)
+    columns = (column[:count].tolist() for column in (rows.kind, rows.slice, rows.k, multipliers))
     return tuple(
-        BindingConstraint(
-            KIND_NAMES.get(int(rows.kind[a]), "wing"),
-            smiles[rows.slice[a]].expiry_ms,
-            float(rows.k[a]),
-            float(multipliers[a]),
-        )
-        for a in active
+        BindingConstraint(KIND_NAMES.get(kind, "wing"), smiles[i].expiry_ms, k, multiplier)
+        for kind, i, k, multiplier in zip(*columns, strict=True)
+        if multiplier > NOTICEABLE * objective
     )

@@ -76,23 +76,32 @@ def quote_weights(objective: Objective, half_spread: FloatArray, noise: FloatArr
 
     Weights have mean 1 in each slice, so objectives of all kinds are sums of squared vol points.
     """
-    n = half_spread.shape[0]
+    weights: FloatArray = np.empty((3, half_spread.shape[0]))
     if objective is Objective.BAND:
-        spread = np.maximum(half_spread, BAND_HALF_SPREAD_MIN)
-        return np.stack(
-            [np.full(n, BAND_PULL), BAND_PUSH * mean_one(spread**-2.0, offsets), BAND_SHARE * np.asarray(half_spread)]
-        )
+        weights[0] = BAND_PULL
+        weights[1] = np.maximum(half_spread, BAND_HALF_SPREAD_MIN) ** -2.0
+        weights[2] = BAND_SHARE * half_spread
+        scale_to_mean(BAND_PUSH, weights[1], offsets)
+        return weights
+    weights[1] = 0.0
     if objective is Objective.MIX:
-        weight = mean_one(1.0 / np.maximum(half_spread, HALF_SPREAD_MIN), offsets)
-        return np.stack([weight, np.zeros(n), np.full(n, UNBOUNDED_SCALE)])
-    weight = mean_one(noise**-2.0, offsets)
-    scale = {Objective.HUBER: HUBER_SCALE, Objective.STUDENT_T: 1.0}.get(objective)
-    width = np.full(n, UNBOUNDED_SCALE) if scale is None else scale * noise
-    return np.stack([weight, np.zeros(n), width])
+        weights[0] = 1.0 / np.maximum(half_spread, HALF_SPREAD_MIN)
+        weights[2] = UNBOUNDED_SCALE
+    else:
+        weights[0] = noise**-2.0
+        scale = {Objective.HUBER: HUBER_SCALE, Objective.STUDENT_T: 1.0}.get(objective)
+        weights[2] = UNBOUNDED_SCALE if scale is None else scale * noise
+    scale_to_mean(1.0, weights[0], offsets)
+    return weights
 
 
-def mean_one(weight: FloatArray, offsets: IntArray) -> FloatArray:
-    """Return ``weight`` scaled to mean 1 within each slice ``offsets[i]:offsets[i + 1]``."""
-    sizes = np.diff(offsets)
-    scale: FloatArray = np.repeat(sizes / np.add.reduceat(weight, offsets[:-1]), sizes)
-    return weight * scale
+@kernel
+def scale_to_mean(mean: float, weight: FloatArray, offsets: IntArray) -> None:
+    """Scale ``weight`` in place to this mean within each slice ``offsets[i]:offsets[i + 1]``."""
+    for i in range(offsets.shape[0] - 1):
+        total = 0.0
+        for j in range(offsets[i], offsets[i + 1]):
+            total += weight[j]
+        factor = mean * (offsets[i + 1] - offsets[i]) / total
+        for j in range(offsets[i], offsets[i + 1]):
+            weight[j] *= factor

@@ -22,9 +22,9 @@ class SurfaceQuotes:
 
     def __init__(self, smiles: Sequence[Smile]) -> None:
         self.smiles = smiles
-        sizes = np.array([len(smile) for smile in smiles], dtype=np.int64)
-        self.offsets: IntArray = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
         self.t: FloatArray = np.array([smile.t for smile in smiles])
+        self.offsets: IntArray = np.zeros(len(smiles) + 1, dtype=np.int64)
+        np.cumsum([smile.k.shape[0] for smile in smiles], out=self.offsets[1:])
         self.k: FloatArray = np.concatenate([smile.k for smile in smiles])
         self.mid: FloatArray = POINTS * np.concatenate([smile.mid_vol for smile in smiles])
         bid = np.concatenate([smile.bid_vol for smile in smiles])

@@ -52,7 +52,7 @@ class SviCurve:
             raise InvalidParameters(
                 f"raw SVI needs b >= 0, |rho| < 1, sigma > 0; got b={self.b}, rho={self.rho}, sigma={self.sigma}"
             )
-        lowest = self.a + self.b * self.sigma * np.sqrt(1.0 - self.rho * self.rho)
+        lowest = self.a + self.b * self.sigma * math.sqrt(1.0 - self.rho * self.rho)
         if lowest < 0.0:
             raise InvalidParameters(f"raw SVI's least variance a + b sigma sqrt(1 - rho^2) is {lowest}, below 0")
 
