@@ -124,15 +124,16 @@ def nonnegative_dual(M: FloatArray, q: FloatArray, multipliers: FloatArray, n: i
 
 
 @kernel
-def factor_blocks(H: FloatArray, size: IntArray, damping: float, L: FloatArray) -> None:
-    """Write the Cholesky factors of the blocks H_i + damping diag(H_i); only lower triangles are read."""
+def factor_blocks(H: FloatArray, size: IntArray, band: int, damping: float, L: FloatArray) -> None:
+    """Write the Cholesky factors of the blocks H_i + damping diag(H_i); only lower triangles and bands are read."""
     for i in range(size.shape[0]):
         for r in range(size[i]):
-            for c in range(r + 1):
+            start = max(r - band, 0)
+            for c in range(start, r + 1):
                 total = H[i, r, c]
                 if r == c:
                     total += damping * total + 1e-10
-                for z in range(c):
+                for z in range(start, c):
                     total -= L[i, r, z] * L[i, c, z]
                 if r == c:
                     L[i, r, r] = math.sqrt(max(total, 1e-14 * H[i, r, r] + 1e-14))
@@ -141,12 +142,22 @@ def factor_blocks(H: FloatArray, size: IntArray, damping: float, L: FloatArray) 
 
 
 @kernel
-def forward_substitute(L: FloatArray, rhs: FloatArray, n: int, out: FloatArray) -> None:
-    """Solve L out = rhs for a lower triangular n x n block."""
+def forward_substitute(L: FloatArray, rhs: FloatArray, n: int, band: int, out: FloatArray) -> None:
+    """Solve L out = rhs for a lower triangular n x n block of that bandwidth."""
     for r in range(n):
         total = rhs[r]
-        for z in range(r):
+        for z in range(max(r - band, 0), r):
             total -= L[r, z] * out[z]
+        out[r] = total / L[r, r]
+
+
+@kernel
+def back_substitute(L: FloatArray, rhs: FloatArray, n: int, band: int, out: FloatArray) -> None:
+    """Solve L' out = rhs for a lower triangular n x n block of that bandwidth."""
+    for r in range(n - 1, -1, -1):
+        total = rhs[r]
+        for z in range(r + 1, min(r + band + 1, n)):
+            total -= L[z, r] * out[z]
         out[r] = total / L[r, r]
 
 
@@ -177,38 +188,9 @@ def dual_matrix(
 
 
 @kernel
-def block_step(
-    H: FloatArray,
-    g: FloatArray,
-    size: IntArray,
-    damping: float,
-    rows: FloatArray,
-    row_slice: IntArray,
-    rhs: FloatArray,
-    step: FloatArray,
-    multipliers: FloatArray,
-) -> None:
-    """Write the step p (slices, parameters) and the rows' multipliers.
-
-    ``H`` (slices, P, P), ``g`` (slices, P); slice i has ``size[i]`` free parameters, 0 for a frozen one. ``rows``
-    (rows, 2, P) holds a row's gradient in slices row_slice - 1 and row_slice, ``rhs`` its b.
-    """
-    n, P = g.shape
-    m = rhs.shape[0]
-    L = np.empty((n, P, P))
-    U = np.empty((n, P))
-    Y = np.zeros((m, 2, P))
-    M = np.empty((m, m))
-    q = np.empty(m)
-    factor_blocks(H, size, damping, L)
-    for i in range(n):
-        forward_substitute(L[i], -g[i], size[i], U[i])
-    for a in range(m):
-        for h in range(2):
-            i = row_slice[a] - 1 + h
-            if 0 <= i < n:
-                forward_substitute(L[i], rows[a, h], size[i], Y[a, h])
-    dual_matrix(Y, U, row_slice, rhs, size, M, q)
+def scaled_dual(M: FloatArray, q: FloatArray, multipliers: FloatArray) -> None:
+    """Write the multipliers of the dual (M, q), solved with its rows scaled to a unit diagonal; both are spent."""
+    m = q.shape[0]
     scale = np.empty(m)
     for a in range(m):
         scale[a] = 1.0 / math.sqrt(M[a, a] + 1e-14)
@@ -219,15 +201,54 @@ def block_step(
     nonnegative_dual(M, q, multipliers, m)
     for a in range(m):
         multipliers[a] *= scale[a]
+
+
+@kernel
+def block_step(
+    H: FloatArray,
+    g: FloatArray,
+    size: IntArray,
+    band: int,
+    damping: float,
+    rows: FloatArray,
+    row_slice: IntArray,
+    rhs: FloatArray,
+    step: FloatArray,
+    multipliers: FloatArray,
+) -> float:
+    """Write the step p (slices, parameters) and the rows' multipliers; return -g' p - p' H p / 2, what p promises.
+
+    ``H`` (slices, P, P), zero more than ``band`` places off its diagonals, ``g`` (slices, P); slice i has ``size[i]``
+    free parameters, 0 for a frozen one. ``rows`` (rows, 2, P) holds a row's gradient in slices row_slice - 1 and
+    row_slice, ``rhs`` its b.
+    """
+    n, P = g.shape
+    m = rhs.shape[0]
+    L = np.empty((n, P, P))
+    U = np.empty((n, P))
+    Y = np.empty((m, 2, P))
+    M = np.empty((m, m))
+    q = np.empty(m)
+    factor_blocks(H, size, band, damping, L)
+    for i in range(n):
+        forward_substitute(L[i], -g[i], size[i], band, U[i])
+    for a in range(m):
+        for h in range(2):
+            i = row_slice[a] - 1 + h
+            if 0 <= i < n:
+                forward_substitute(L[i], rows[a, h], size[i], band, Y[a, h])
+    dual_matrix(Y, U, row_slice, rhs, size, M, q)
+    scaled_dual(M, q, multipliers)
+    for a in range(m):
         if multipliers[a] > 0.0:
             for h in range(2):
                 i = row_slice[a] - 1 + h
                 if 0 <= i < n:
                     for r in range(size[i]):
                         U[i, r] += multipliers[a] * Y[a, h, r]
+    promised = 0.0
     for i in range(n):
-        for r in range(size[i] - 1, -1, -1):
-            total = U[i, r]
-            for z in range(r + 1, size[i]):
-                total -= L[i, z, r] * step[i, z]
-            step[i, r] = total / L[i, r, r]
+        back_substitute(L[i], U[i], size[i], band, step[i])
+        for r in range(size[i]):
+            promised -= g[i, r] * step[i, r] + 0.5 * U[i, r] * U[i, r]
+    return promised

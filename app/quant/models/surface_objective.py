@@ -169,7 +169,10 @@ def residual_objective(
     H: FloatArray,
     g: FloatArray,
 ) -> float:
-    """Return slice ``i``'s objective in the residual's coefficients on the frozen SVI ``x``."""
+    """Return slice ``i``'s objective in the residual's coefficients on the frozen SVI ``x``.
+
+    Splines that share no point do not meet in H, whose entries SUPPORT and more off the diagonal are left as they are.
+    """
     y0, sigma, c, d, r0 = geometry(x)
     inverse_t = problem.slices[i, INVERSE_T]
     count = int(problem.knots[i, 3])
@@ -178,7 +181,7 @@ def residual_objective(
     if derivatives:
         for r in range(count):
             g[r] = 0.0
-            for m in range(r + 1):
+            for m in range(max(r - SUPPORT + 1, 0), r + 1):
                 H[r, m] = 0.0
     for j in range(problem.offsets[i], problem.offsets[i + 1]):
         first = problem.first[j]

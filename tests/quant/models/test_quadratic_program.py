@@ -32,7 +32,7 @@ def test_a_step_solves_the_constrained_quadratic_program(seed: int) -> None:
     row_slice = rng.integers(0, slices, m)
     rhs = 0.3 * rng.standard_normal(m)
     step, multipliers = np.zeros((slices, parameters)), np.zeros(m)
-    block_step(H, g, np.full(slices, parameters), 0.0, rows, row_slice, rhs, step, multipliers)
+    block_step(H, g, np.full(slices, parameters), parameters - 1, 0.0, rows, row_slice, rhs, step, multipliers)
 
     C = np.zeros((m, slices * parameters))
     for a in range(m):
@@ -63,7 +63,7 @@ def test_a_frozen_slice_does_not_move_and_bears_no_row() -> None:
     g = np.array([[1.0, 0.0], [5.0, 5.0]])
     rows = np.array([[[1.0, 0.0], [1.0, 0.0]]])
     step, multipliers = np.zeros((2, 2)), np.zeros(1)
-    block_step(H, g, np.array([2, 0]), 0.0, rows, np.array([1]), np.array([0.5]), step, multipliers)
+    block_step(H, g, np.array([2, 0]), 1, 0.0, rows, np.array([1]), np.array([0.5]), step, multipliers)
     np.testing.assert_allclose(step, [[0.5, 0.0], [0.0, 0.0]], atol=1e-8)
     assert multipliers[0] == pytest.approx(1.5, rel=1e-8)
 
@@ -72,8 +72,26 @@ def test_contradictory_rows_give_large_multipliers_and_a_finite_step() -> None:
     rows = np.array([[[0.0], [1.0]], [[0.0], [-1.0]]])
     step, multipliers = np.zeros((1, 1)), np.zeros(2)
     block_step(
-        np.ones((1, 1, 1)), np.zeros((1, 1)), np.array([1]), 0.0, rows, np.array([0, 0]), np.array([1.0, 1.0]), step,
+        np.ones((1, 1, 1)), np.zeros((1, 1)), np.array([1]), 0, 0.0, rows, np.array([0, 0]), np.array([1.0, 1.0]), step,
         multipliers,
     )  # fmt: skip
     assert np.isfinite(step).all()
     assert multipliers.max() > 1e6
+
+
+def test_a_banded_block_gives_the_step_of_the_whole_one_and_its_promise() -> None:
+    rng = np.random.default_rng(7)
+    parameters, m = 9, 3
+    a = np.tril(np.triu(rng.standard_normal((parameters, parameters))), 2)
+    H = (a.T @ a + np.eye(parameters))[np.newaxis]
+    g, rows, rhs = rng.standard_normal((1, parameters)), rng.standard_normal((m, 2, parameters)), np.full(m, 0.2)
+    steps, promises = [], []
+    for band in (2, parameters - 1):
+        step, multipliers = np.zeros((1, parameters)), np.zeros(m)
+        size, row_slice = np.array([parameters]), np.zeros(m, dtype=np.int64)
+        promises.append(block_step(H, g, size, band, 0.0, rows, row_slice, rhs, step, multipliers))
+        steps.append(step[0])
+    np.testing.assert_allclose(steps[0], steps[1], rtol=1e-12)
+    assert multipliers.max() > 0.0
+    assert promises[0] == pytest.approx(-g[0] @ steps[0] - 0.5 * steps[0] @ H[0] @ steps[0], rel=1e-8)
+    assert promises[0] == pytest.approx(promises[1], rel=1e-12)
