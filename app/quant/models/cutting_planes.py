@@ -67,7 +67,7 @@ def find_minima(
     butterfly = 0.0
     calendar = 0.0
     for i in range(n):
-        points = scan_durrleman(stage, i, svi[i], coefficients[i], int(knots[i, 3]), scan, values)
+        points = scan_durrleman(stage, i, svi[i], coefficients[i], knots[i], scan, values)
         minima.found[BUTTERFLY, i] = 0
         minima.found[CALENDAR, i] = 0
         if size[i] > 0:

@@ -11,8 +11,8 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
-from app.quant.models.packed_curve import SUPPORT, durrleman, slice_point
-from app.quant.models.scan_grid import ScanGrid, merge_sorted, svi_grid, svi_variances, tabulate_pair
+from app.quant.models.packed_curve import durrleman, slice_point, spline_value
+from app.quant.models.scan_grid import ScanGrid, merge_sorted, svi_derivatives, svi_grid, svi_variances, tabulate_pair
 from app.quant.models.surface_objective import SVI_STAGE
 from app.quant.models.svi_coordinates import Geometry, geometry, least_svi_variance
 
@@ -40,26 +40,12 @@ def empty_minima(n: int) -> Minima:
     return Minima(np.empty((2, n, MAX_MINIMA)), np.empty((2, n, MAX_MINIMA)), np.zeros((2, n), dtype=np.int64))
 
 
-@kernel(fastmath={"contract", "nsz", "arcp"})
-def svi_derivatives(x: FloatArray, grid: FloatArray, n: int, w: FloatArray, w1: FloatArray, w2: FloatArray) -> None:
-    """Write plain SVI's w, w', w'' on the grid."""
-    y0, sigma, c, d, r0 = geometry(x)
-    s2 = sigma * sigma
-    base = x[0] - c * r0
-    for j in range(n):
-        y = grid[j] + y0
-        r = math.sqrt(y * y + s2)
-        inverse = 1.0 / r
-        w[j] = base + d * grid[j] + c * r
-        w1[j] = d + c * y * inverse
-        w2[j] = c * s2 * inverse * inverse * inverse
-
-
 @kernel
 def scan_durrleman(
-    stage: int, i: int, x: FloatArray, coefficients: FloatArray, count: int, scan: ScanGrid, out: FloatArray
+    stage: int, i: int, x: FloatArray, coefficients: FloatArray, knots: FloatArray, scan: ScanGrid, out: FloatArray
 ) -> int:
     """Write g of slice ``i`` on its grid; return the number of points."""
+    count = int(knots[3])
     if stage == SVI_STAGE:
         scan.filled[i] = svi_grid(x, scan.money, scan.vertex, scan.k[i])
     n: int = scan.filled[i]
@@ -67,15 +53,16 @@ def scan_durrleman(
     w = np.empty(n)
     w1 = np.empty(n)
     w2 = np.empty(n)
-    svi_derivatives(x, grid, n, w, w1, w2)
-    if stage != SVI_STAGE:
+    if stage == SVI_STAGE:
+        svi_derivatives(x, grid, n, w, w1, w2)
+    else:
         for j in range(n):
-            first = scan.first[i, j]
-            for m in range(max(0, -first), min(SUPPORT, count - first)):
-                scaled = x[0] * coefficients[first + m]
-                w[j] += scaled * scan.basis[i, j, 0, m]
-                w1[j] += scaled * scan.basis[i, j, 1, m]
-                w2[j] += scaled * scan.basis[i, j, 2, m]
+            b, b1, b2 = spline_value(coefficients, count, scan.place[i, j])
+            r2 = grid[j] * grid[j] + knots[0] * knots[0]
+            z1 = 1.0 / (knots[1] * math.sqrt(r2))
+            w[j] = scan.plain[i, 0, j] + x[0] * b
+            w1[j] = scan.plain[i, 1, j] + x[0] * b1 * z1
+            w2[j] = scan.plain[i, 2, j] + x[0] * (b2 * z1 * z1 - b1 * grid[j] * z1 / r2)
     for j in range(n):
         out[j] = durrleman(grid[j], w[j], w1[j], w2[j])
     return n
@@ -111,20 +98,16 @@ def scan_ratio(
         tabulate_pair(i, knots, scan)
     n: int = scan.pair_filled[i]
     earlier = np.empty(n)
-    svi_variances(svi[i - 1], scan.pair_k[i], n, earlier)
-    svi_variances(svi[i], scan.pair_k[i], n, out)
-    if stage != SVI_STAGE:
+    if stage == SVI_STAGE:
+        svi_variances(svi[i - 1], scan.pair_k[i], n, earlier)
+        svi_variances(svi[i], scan.pair_k[i], n, out)
+    else:
+        before, count = int(knots[i - 1, 3]), int(knots[i, 3])
         for j in range(n):
-            for h in range(2):
-                s = i - 1 + h
-                first = scan.pair_first[i, j, h]
-                bump = 0.0
-                for m in range(max(0, -first), min(SUPPORT, int(knots[s, 3]) - first)):
-                    bump += coefficients[s, first + m] * scan.pair_basis[i, j, h, m]
-                if h == 0:
-                    earlier[j] += svi[s, 0] * bump
-                else:
-                    out[j] += svi[s, 0] * bump
+            bump = spline_value(coefficients[i - 1], before, scan.pair_place[i, 0, j])[0]
+            earlier[j] = scan.pair_plain[i, 0, j] + svi[i - 1, 0] * bump
+            bump = spline_value(coefficients[i], count, scan.pair_place[i, 1, j])[0]
+            out[j] = scan.pair_plain[i, 1, j] + svi[i, 0] * bump
     for j in range(n):
         out[j] = out[j] / max(earlier[j], 1e-9 * svi[i - 1, 0]) - 1.0
     return n

@@ -37,10 +37,17 @@ def spline_pieces(t: float, basis: FloatArray) -> None:
 
 
 @kernel
+def knot_place(knots: FloatArray, k: float) -> float:
+    """Return where ``k`` lies, in knot cells from the centre of the first spline."""
+    place: float = math.asinh(k / knots[0]) / knots[1] - knots[2]
+    return place
+
+
+@kernel
 def spline_basis(knots: FloatArray, k: float, basis: FloatArray) -> int:
     """Write d^i/dk^i of the four splines alive at ``k`` (3, 4); return the index of the first, maybe outside [0, n)."""
     scale, spacing = knots[0], knots[1]
-    z = math.asinh(k / scale) / spacing - knots[2]
+    z = knot_place(knots, k)
     cell = math.floor(z)
     spline_pieces(z - cell, basis)
     r2 = k * k + scale * scale
@@ -51,6 +58,29 @@ def spline_basis(knots: FloatArray, k: float, basis: FloatArray) -> int:
         basis[1, j] = slope * z1
         basis[2, j] = basis[2, j] * z1 * z1 + slope * z2
     return int(cell) - 1
+
+
+@kernel
+def spline_value(coefficients: FloatArray, count: int, z: float) -> tuple[float, float, float]:
+    """Return sum_j c_j B(z - j) of the first ``count`` coefficients and its two derivatives in z."""
+    cell = math.floor(z)
+    first = int(cell) - 1
+    if first <= -SUPPORT or first >= count:
+        return 0.0, 0.0, 0.0
+    t = z - cell
+    p = 1.0 - t
+    c0 = coefficients[first] if first >= 0 else 0.0
+    c1 = coefficients[first + 1] if 0 <= first + 1 < count else 0.0
+    c2 = coefficients[first + 2] if 0 <= first + 2 < count else 0.0
+    c3 = coefficients[first + 3] if first + 3 < count else 0.0
+    b = (
+        (c0 * p * p * p + c3 * t * t * t) / 6.0
+        + c1 * (2.0 / 3.0 - t * t * (1.0 - 0.5 * t))
+        + c2 * (2.0 / 3.0 - p * p * (1.0 - 0.5 * p))
+    )
+    b1 = 0.5 * (c3 * t * t - c0 * p * p) + c1 * t * (1.5 * t - 2.0) - c2 * p * (1.5 * p - 2.0)
+    b2 = c0 * p + c1 * (3.0 * t - 2.0) + c2 * (3.0 * p - 2.0) + c3 * t
+    return b, b1, b2
 
 
 @kernel
@@ -71,29 +101,12 @@ def slice_point(
     w2 = c * s2 / (r * r * r)
     count = int(knots[3])
     if count > 0:
-        scale, spacing = knots[0], knots[1]
-        z = math.asinh(k / scale) / spacing - knots[2]
-        cell = math.floor(z)
-        first = int(cell) - 1
-        if first > -SUPPORT and first < count:
-            t = z - cell
-            p = 1.0 - t
-            c0 = coefficients[first] if first >= 0 else 0.0
-            c1 = coefficients[first + 1] if 0 <= first + 1 < count else 0.0
-            c2 = coefficients[first + 2] if 0 <= first + 2 < count else 0.0
-            c3 = coefficients[first + 3] if first + 3 < count else 0.0
-            b = (
-                (c0 * p * p * p + c3 * t * t * t) / 6.0
-                + c1 * (2.0 / 3.0 - t * t * (1.0 - 0.5 * t))
-                + c2 * (2.0 / 3.0 - p * p * (1.0 - 0.5 * p))
-            )
-            b1 = 0.5 * (c3 * t * t - c0 * p * p) + c1 * t * (1.5 * t - 2.0) - c2 * p * (1.5 * p - 2.0)
-            b2 = c0 * p + c1 * (3.0 * t - 2.0) + c2 * (3.0 * p - 2.0) + c3 * t
-            r2 = k * k + scale * scale
-            z1 = 1.0 / (spacing * math.sqrt(r2))
-            w += x[0] * b
-            w1 += x[0] * b1 * z1
-            w2 += x[0] * (b2 * z1 * z1 - b1 * k * z1 / r2)
+        b, b1, b2 = spline_value(coefficients, count, knot_place(knots, k))
+        r2 = k * k + knots[0] * knots[0]
+        z1 = 1.0 / (knots[1] * math.sqrt(r2))
+        w += x[0] * b
+        w1 += x[0] * b1 * z1
+        w2 += x[0] * (b2 * z1 * z1 - b1 * k * z1 / r2)
     return w, w1, w2
 
 

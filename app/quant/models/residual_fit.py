@@ -1,11 +1,13 @@
 """The spline residual on a frozen SVI surface: what the quotes say beyond five numbers a slice."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from app.quant.arrays import FloatArray
+from app.quant.compiled import kernel
 from app.quant.models.constraint_rows import Rows, empty_rows
 from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT
@@ -43,25 +45,40 @@ class ResidualFit:
     outcome: SqpOutcome
 
 
+@kernel
 def residual_knots(svi: FloatArray, lowest: FloatArray, highest: FloatArray) -> FloatArray:
     """Return (scale, spacing, first, count) per slice: splines over the quoted range, wider apart where it is long."""
-    scale = SCALE * np.sqrt(svi[:, 0])
-    left = np.arcsinh(lowest / scale)
-    right = np.arcsinh(highest / scale)
-    spacing = np.maximum(SPACING, (right - left) / (MAX_COEFFICIENTS - 3))
-    first = np.floor(left / spacing)
-    return np.stack([scale, spacing, first, np.ceil(right / spacing) - first + 1.0], axis=1)
+    knots = np.empty((svi.shape[0], 4))
+    for i in range(svi.shape[0]):
+        scale = SCALE * math.sqrt(svi[i, 0])
+        left = math.asinh(lowest[i] / scale)
+        right = math.asinh(highest[i] / scale)
+        spacing = max(SPACING, (right - left) / (MAX_COEFFICIENTS - 3))
+        first = math.floor(left / spacing)
+        knots[i, 0] = scale
+        knots[i, 1] = spacing
+        knots[i, 2] = first
+        knots[i, 3] = math.ceil(right / spacing) - first + 1
+    return knots
 
 
+@kernel
 def carried_coefficients(knots: FloatArray, old_knots: FloatArray, old: FloatArray) -> FloatArray:
-    """Return previous coefficients by their place on the new knots: the residual moves with sqrt(w(0))."""
+    """Return previous coefficients on the new knots: the residual moves with sqrt(w(0)).
+
+    Read off the line through the old coefficients at their knots, which are close to the residual there, and zero
+    beyond; where only the range has changed they are the old ones.
+    """
     carried = np.zeros_like(old)
     for i in range(knots.shape[0]):
-        count = int(knots[i, 3])
-        shift = int(knots[i, 2] - old_knots[i, 2])
-        low, high = max(0, -shift), min(count, int(old_knots[i, 3]) - shift)
-        if old_knots[i, 3] > 0 and low < high and knots[i, 1] == old_knots[i, 1]:
-            carried[i, low:high] = old[i, low + shift : high + shift]
+        count = int(old_knots[i, 3])
+        for j in range(int(knots[i, 3])):
+            place = knots[i, 1] / old_knots[i, 1] * (knots[i, 2] + j) - old_knots[i, 2] if count > 0 else -1.0
+            below = math.floor(place)
+            if 0 <= below < count:
+                carried[i, j] += (below + 1 - place) * old[i, int(below)]
+            if 0 <= below + 1 < count:
+                carried[i, j] += (place - below) * old[i, int(below) + 1]
     return carried
 
 

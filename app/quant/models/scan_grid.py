@@ -7,7 +7,7 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import ZERO, kernel
-from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT, spline_basis
+from app.quant.models.packed_curve import MAX_COEFFICIENTS, knot_place
 from app.quant.models.surface_objective import SVI_STAGE
 from app.quant.models.svi_coordinates import geometry
 
@@ -18,12 +18,12 @@ RESIDUAL_VERTEX_POINTS: Final = 15
 FIT_DENSITY: Final = 1
 PROOF_DENSITY: Final = 4
 """Density of the scan that looks once more when a fit is done."""
-NARROW: Final = 0.5
-"""Points of a pair's grid closer than this share of a scan cell are one."""
+BEYOND: Final = -100.0
+"""A place in knot cells where no spline lives."""
 
 
 class ScanGrid(NamedTuple):
-    """Where slices and pairs are scanned; the splines alive there when a residual moves."""
+    """Where slices and pairs are scanned, and what does not change there while only a residual moves."""
 
     density: int
     money: FloatArray
@@ -34,21 +34,21 @@ class ScanGrid(NamedTuple):
     """(n, points)"""
     filled: IntArray
     """(n): points in use."""
-    basis: FloatArray
-    """(n, points, 3, SUPPORT)"""
-    first: IntArray
-    """(n, points)"""
+    place: FloatArray
+    """(n, points): the point in knot cells of the slice's residual."""
+    plain: FloatArray
+    """(n, 3, points): w, w', w'' of plain SVI."""
     pair_k: FloatArray
     """(n, 2 points): row i is the pair of slices i - 1 and i."""
     pair_filled: IntArray
+    pair_place: FloatArray
+    """(n, 2, 2 points): the point in knot cells of the earlier and of the later residual."""
+    pair_plain: FloatArray
+    """(n, 2, 2 points): w of plain SVI of the earlier and of the later slice."""
     pair_gap: FloatArray
     """(n): least gap of the two plain SVIs over the pair's grid; only in the residual's stage."""
     pair_ready: IntArray
-    """(n): 1 once the pair's splines are tabulated."""
-    pair_basis: FloatArray
-    """(n, 2 points, 2, SUPPORT): the earlier and the later slice."""
-    pair_first: IntArray
-    """(n, 2 points, 2)"""
+    """(n): 1 once the places in the earlier residual are tabulated."""
 
 
 def money_points(density: int) -> FloatArray:
@@ -63,32 +63,43 @@ def vertex_points(density: int) -> FloatArray:
     return np.asarray(0.5 * np.sinh(np.linspace(-4.5, 4.5, 22 * density + 1)))
 
 
+def residual_vertex_points(density: int) -> FloatArray:
+    """Return points dense at 0, out to 5."""
+    return np.asarray(0.5 * np.sinh(np.linspace(-3.0, 3.0, RESIDUAL_VERTEX_POINTS * density)))
+
+
 def empty_scan(n: int, stage: int, density: int = FIT_DENSITY) -> ScanGrid:
     """Return an unfilled grid for ``n`` slices; only the residual's stage has tables."""
     residual = stage != SVI_STAGE
-    money, vertex = _TEMPLATES[density]
+    money, vertex, residual_vertex = _TEMPLATES[density]
     cells = CELL_POINTS * density * (MAX_COEFFICIENTS + 3) + 1
-    points = cells + RESIDUAL_VERTEX_POINTS * density if residual else money.shape[0] + vertex.shape[0]
+    points = cells + residual_vertex.shape[0] if residual else money.shape[0] + vertex.shape[0]
     table = n if residual else 0
     return ScanGrid(
         density,
         money,
-        vertex,
+        residual_vertex if residual else vertex,
         np.empty((n, points)),
         np.zeros(n, dtype=np.int64),
-        np.empty((table, points, 3, SUPPORT)),
-        np.empty((table, points), dtype=np.int64),
+        np.empty((table, points)),
+        np.empty((table, 3, points)),
         np.empty((n, 2 * points)),
         np.zeros(n, dtype=np.int64),
+        np.empty((table, 2, 2 * points)),
+        np.empty((table, 2, 2 * points)),
         np.zeros(n),
         np.zeros(n, dtype=np.int64),
-        np.empty((table, 2 * points, 2, SUPPORT)),
-        np.empty((table, 2 * points, 2), dtype=np.int64),
     )
 
 
+def scan_template(density: int) -> tuple[FloatArray, FloatArray]:
+    """Return a plain SVI slice's scan points: around the money and around the vertex, as in ScanGrid."""
+    return _TEMPLATES[density][:2]
+
+
 _TEMPLATES: Final = {
-    density: (money_points(density), vertex_points(density)) for density in (FIT_DENSITY, PROOF_DENSITY)
+    density: (money_points(density), vertex_points(density), residual_vertex_points(density))
+    for density in (FIT_DENSITY, PROOF_DENSITY)
 }
 
 
@@ -101,6 +112,21 @@ def svi_variances(x: FloatArray, grid: FloatArray, n: int, w: FloatArray) -> Non
     for j in range(n):
         y = grid[j] + y0
         w[j] = base + d * grid[j] + c * math.sqrt(y * y + s2)
+
+
+@kernel(fastmath={"contract", "nsz", "arcp"})
+def svi_derivatives(x: FloatArray, grid: FloatArray, n: int, w: FloatArray, w1: FloatArray, w2: FloatArray) -> None:
+    """Write plain SVI's w, w', w'' on the grid."""
+    y0, sigma, c, d, r0 = geometry(x)
+    s2 = sigma * sigma
+    base = x[0] - c * r0
+    for j in range(n):
+        y = grid[j] + y0
+        r = math.sqrt(y * y + s2)
+        inverse = 1.0 / r
+        w[j] = base + d * grid[j] + c * r
+        w1[j] = d + c * y * inverse
+        w2[j] = c * s2 * inverse * inverse * inverse
 
 
 @kernel
@@ -127,55 +153,69 @@ def svi_grid(x: FloatArray, money: FloatArray, vertex: FloatArray, out: FloatArr
 
 
 @kernel
-def residual_grid(x: FloatArray, knots: FloatArray, density: int, out: FloatArray) -> int:
-    """Write the scan points over a residual's support, ascending; none without a residual."""
+def residual_grid(x: FloatArray, knots: FloatArray, density: int, vertex: FloatArray, out: FloatArray) -> int:
+    """Write the scan points over a residual's support in its knot cells, ascending; none without a residual."""
     count = int(knots[3])
     if count == 0:
         return 0
     y0, sigma, _, _, _ = geometry(x)
     per_cell = CELL_POINTS * density
-    cells = per_cell * (count + 3)
-    points = np.empty(cells + 1)
-    for j in range(cells + 1):
-        points[j] = knots[0] * math.sinh(knots[1] * (knots[2] - 2.0 + j / per_cell))
-    around = RESIDUAL_VERTEX_POINTS * density
-    vertex = np.empty(around)
+    cells = np.arange(per_cell * (count + 3) + 1) / per_cell - 2.0
+    around = np.empty(vertex.shape[0])
     inside = ZERO
-    for j in range(around):
-        k = -y0 + 0.5 * sigma * math.sinh(6.0 * j / (around - 1) - 3.0)
-        if points[0] < k < points[cells]:
-            vertex[inside] = k
+    for j in range(vertex.shape[0]):
+        place = knot_place(knots, -y0 + sigma * vertex[j])
+        if -2.0 < place < count + 1.0:
+            around[inside] = place
             inside += 1
-    return merge_sorted(points, cells + 1, vertex, inside, out)
+    return merge_sorted(cells, cells.shape[0], around, inside, out)
 
 
 @kernel
-def thin_out(grid: FloatArray, n: int, density: int, knots: FloatArray) -> int:
-    """Drop points nearer to the last kept one than NARROW of a scan cell; return how many stay."""
-    kept = 0
+def tabulate_slice(i: int, svi: FloatArray, knots: FloatArray, scan: ScanGrid) -> None:
+    """Fill the grid of slice ``i`` and what plain SVI is on it."""
+    n = residual_grid(svi[i], knots[i], scan.density, scan.vertex, scan.place[i])
+    scan.filled[i] = n
+    scale, spacing, first = knots[i, 0], knots[i, 1], knots[i, 2]
     for j in range(n):
-        k = grid[j]
-        cell = knots[1] / (CELL_POINTS * density) * math.sqrt(knots[0] * knots[0] + k * k)
-        if kept == 0 or k - grid[kept - 1] >= NARROW * cell:
-            grid[kept] = k
-            kept += 1
-    return kept
+        growth = math.exp(spacing * (first + scan.place[i, j]))
+        scan.k[i, j] = 0.5 * scale * (growth - 1.0 / growth)
+    svi_derivatives(svi[i], scan.k[i], n, scan.plain[i, 0], scan.plain[i, 1], scan.plain[i, 2])
+
+
+@kernel
+def splice_pair(i: int, scan: ScanGrid) -> int:
+    """Write the grid of the pair i - 1, i: the later slice's, and of the earlier one what lies beyond."""
+    earlier, later, out = scan.k[i - 1], scan.k[i], scan.pair_k[i]
+    m, n = scan.filled[i - 1], scan.filled[i]
+    count = 0
+    for j in range(m):
+        if n == 0 or earlier[j] < later[0]:
+            out[count] = earlier[j]
+            scan.pair_place[i, 1, count] = BEYOND
+            count += 1
+    for j in range(n):
+        out[count] = later[j]
+        scan.pair_place[i, 1, count] = scan.place[i, j]
+        count += 1
+    for j in range(m):
+        if n > 0 and earlier[j] > later[n - 1]:
+            out[count] = earlier[j]
+            scan.pair_place[i, 1, count] = BEYOND
+            count += 1
+    return count
 
 
 @kernel
 def tabulate_scan(svi: FloatArray, knots: FloatArray, scan: ScanGrid) -> None:
-    """Fill the grids of all slices and pairs and the slices' splines; SVI must stay frozen afterwards."""
+    """Fill the grids of all slices and pairs and what plain SVI is on them; SVI must stay frozen afterwards."""
     for i in range(svi.shape[0]):
-        scan.filled[i] = residual_grid(svi[i], knots[i], scan.density, scan.k[i])
-        for j in range(scan.filled[i]):
-            scan.first[i, j] = spline_basis(knots[i], scan.k[i, j], scan.basis[i, j])
+        tabulate_slice(i, svi, knots, scan)
         if i == 0:
             continue
-        n = merge_sorted(scan.k[i - 1], scan.filled[i - 1], scan.k[i], scan.filled[i], scan.pair_k[i])
-        n = thin_out(scan.pair_k[i], n, scan.density, knots[i - 1] if knots[i, 3] == 0 else knots[i])
+        n = splice_pair(i, scan)
         scan.pair_filled[i] = n
-        earlier = np.empty(n)
-        later = np.empty(n)
+        earlier, later = scan.pair_plain[i, 0], scan.pair_plain[i, 1]
         svi_variances(svi[i - 1], scan.pair_k[i], n, earlier)
         svi_variances(svi[i], scan.pair_k[i], n, later)
         gap = math.inf
@@ -186,17 +226,9 @@ def tabulate_scan(svi: FloatArray, knots: FloatArray, scan: ScanGrid) -> None:
 
 @kernel
 def tabulate_pair(i: int, knots: FloatArray, scan: ScanGrid) -> None:
-    """Write the splines alive on the grid of the pair i - 1, i, unless that is done."""
+    """Write the places of the grid of the pair i - 1, i in the earlier residual, unless that is done."""
     if scan.pair_ready[i] == 1:
         return
     scan.pair_ready[i] = 1
-    pieces = np.empty((3, SUPPORT))
-    for h in range(2):
-        empty = knots[i - 1 + h, 3] == 0
-        for j in range(scan.pair_filled[i]):
-            if empty:
-                scan.pair_first[i, j, h] = -SUPPORT
-                continue
-            scan.pair_first[i, j, h] = spline_basis(knots[i - 1 + h], scan.pair_k[i, j], pieces)
-            for m in range(SUPPORT):
-                scan.pair_basis[i, j, h, m] = pieces[0, m]
+    for j in range(scan.pair_filled[i]):
+        scan.pair_place[i, 0, j] = knot_place(knots[i - 1], scan.pair_k[i, j]) if knots[i - 1, 3] > 0 else BEYOND

@@ -9,11 +9,11 @@ import numpy as np
 from app.quant.arrays import FloatArray
 from app.quant.models.base import FitOptions, FitStatus, Objective
 from app.quant.models.constraint_rows import Rows, empty_rows
-from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins, find_minima
-from app.quant.models.local_minima import empty_minima
+from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins
+from app.quant.models.hidden_arbitrage import hidden_violation
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.previous_slices import PreviousSlices
-from app.quant.models.scan_grid import FIT_DENSITY, PROOF_DENSITY, empty_scan
+from app.quant.models.scan_grid import FIT_DENSITY, PROOF_DENSITY, empty_scan, scan_template
 from app.quant.models.shape_prior import pull_shapes, release_shapes
 from app.quant.models.surface_objective import SVI_STAGE, SurfaceProblem
 from app.quant.models.surface_quotes import SurfaceQuotes
@@ -33,7 +33,8 @@ from app.quant.smile import Smile
 MARGINS: Final = Margins(MARGIN_BUTTERFLY, MARGIN_CALENDAR)
 HALF_MARGINS: Final = Margins(0.5 * MARGIN_BUTTERFLY, 0.5 * MARGIN_CALENDAR)
 DOUBLE_MARGINS: Final = Margins(2.0 * MARGIN_BUTTERFLY, 2.0 * MARGIN_CALENDAR)
-TOLERANCE: Final = 1e-5
+TOLERANCE: Final = 1e-6
+"""Tight, because what SVI leaves undecided along a touching pair decides how much room the residual finds there."""
 ROUGH_TOLERANCE: Final = 1e-3
 SLICE_STEPS: Final = 10
 """SQP iterations a slice gets alone before the joint fit."""
@@ -115,21 +116,6 @@ class SviFit:
         )
         self.iterations += self.outcome.iterations
 
-    def hidden_violation(self) -> float:
-        """Return the violation of half the margins that a dense scan finds."""
-        n = len(self.svi)
-        butterfly, calendar = find_minima(
-            SVI_STAGE,
-            self.svi,
-            np.zeros((n, MAX_COEFFICIENTS)),
-            self.problem.knots,
-            np.full(n, SLICE_SIZE, dtype=np.int64),
-            empty_scan(n, SVI_STAGE, PROOF_DENSITY),
-            HALF_MARGINS,
-            empty_minima(n),
-        )
-        return butterfly + calendar
-
     def sweep(self, iterations: int, *, backward: bool, penalty: float = 1.0) -> None:
         """Fit the slices one after the other."""
         n = len(self.svi)
@@ -148,7 +134,7 @@ class SviFit:
 
 def recheck(fit: SviFit, max_iterations: int) -> None:
     """Scan a feasible fit once more, densely; where that finds arbitrage between scan points, fit on with that scan."""
-    if not fit.is_feasible() or fit.hidden_violation() == 0.0:
+    if not fit.is_feasible() or hidden_violation(fit.svi, *scan_template(PROOF_DENSITY), HALF_MARGINS) == 0.0:
         return
     fit.density = PROOF_DENSITY
     fit.joint(max_iterations)

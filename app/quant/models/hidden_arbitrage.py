@@ -1,0 +1,69 @@
+"""Arbitrage of plain SVI that hides between the scan points of a fit."""
+
+import math
+
+import numpy as np
+
+from app.quant.arrays import FloatArray
+from app.quant.compiled import kernel
+from app.quant.models.cutting_planes import LEAST_VARIANCE, Margins
+from app.quant.models.packed_curve import durrleman
+from app.quant.models.scan_grid import svi_derivatives, svi_grid, svi_variances
+from app.quant.models.svi_coordinates import least_svi_variance
+
+
+@kernel
+def least_value(grid: FloatArray, values: FloatArray) -> float:
+    """Return the lowest bottom of the parabolas through local minima and their neighbours on an ascending grid."""
+    lowest = math.inf
+    for j in range(1, grid.shape[0] - 1):
+        if values[j] > values[j - 1] or values[j] > values[j + 1]:
+            continue
+        lowest = min(lowest, values[j])
+        down = (values[j] - values[j - 1]) / (grid[j] - grid[j - 1])
+        up = (values[j + 1] - values[j]) / (grid[j + 1] - grid[j])
+        curvature = (up - down) / (grid[j + 1] - grid[j - 1])
+        slope = down + curvature * (grid[j] - grid[j - 1])
+        if curvature > 0.0:
+            lowest = min(lowest, values[j] - 0.25 * slope * slope / curvature)
+    return lowest
+
+
+@kernel
+def least_gap(earlier: FloatArray, later: FloatArray, grid: FloatArray) -> float:
+    """Return the least w_later/w_earlier - 1 of two slices along ``grid``."""
+    n = grid.shape[0]
+    w = np.empty(n)
+    gap = np.empty(n)
+    svi_variances(earlier, grid, n, w)
+    svi_variances(later, grid, n, gap)
+    for j in range(n):
+        gap[j] = gap[j] / max(w[j], 1e-9 * earlier[0]) - 1.0
+    return least_value(grid, gap)
+
+
+@kernel
+def hidden_violation(svi: FloatArray, money: FloatArray, vertex: FloatArray, margins: Margins) -> float:
+    """Return the summed violations of ``margins`` by slices ``svi`` (n, 5), looking where ``svi_grid`` says.
+
+    As in a fit, but without the places of the minima: nothing is cut here.
+    """
+    n = money.shape[0] + vertex.shape[0]
+    grid, grid_before = np.empty(n), np.empty(n)
+    w, w1, w2, g = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    total = 0.0
+    for i in range(svi.shape[0]):
+        x = svi[i]
+        svi_grid(x, money, vertex, grid)
+        svi_derivatives(x, grid, n, w, w1, w2)
+        for j in range(n):
+            g[j] = durrleman(grid[j], w[j], w1[j], w2[j])
+        total += max(0.0, margins.butterfly - least_value(grid, g))
+        total += max(0.0, LEAST_VARIANCE - least_svi_variance(x)[1] / x[0])
+        if i > 0:
+            before = svi[i - 1]
+            gap = min(least_gap(before, x, grid_before), least_gap(before, x, grid))
+            gap = min(gap, x[3] / before[3] - 1.0, x[4] / before[4] - 1.0)
+            total += max(0.0, margins.calendar - gap)
+        grid, grid_before = grid_before, grid
+    return total
