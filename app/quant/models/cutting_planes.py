@@ -20,7 +20,7 @@ from app.quant.models.local_minima import (
     scan_durrleman,
     scan_ratio,
 )
-from app.quant.models.scan_grid import ScanGrid
+from app.quant.models.scan_grid import ScanGrid, svi_grid
 from app.quant.models.surface_objective import SVI_STAGE
 from app.quant.models.svi_coordinates import least_svi_variance
 
@@ -67,10 +67,12 @@ def find_minima(
     butterfly = 0.0
     calendar = 0.0
     for i in range(n):
-        points = scan_durrleman(stage, i, svi[i], coefficients[i], knots[i], scan, values)
         minima.found[BUTTERFLY, i] = 0
         minima.found[CALENDAR, i] = 0
+        if svi_stage:
+            scan.filled[i] = svi_grid(svi[i], scan.money, scan.vertex, scan.k[i])
         if size[i] > 0:
+            points = scan_durrleman(stage, i, svi[i], coefficients[i], knots[i], scan, values)
             lowest = refined_minima(
                 BUTTERFLY,
                 svi,

@@ -7,8 +7,8 @@ import numpy as np
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
 from app.quant.models.cutting_planes import LEAST_VARIANCE, Margins
-from app.quant.models.packed_curve import durrleman
-from app.quant.models.scan_grid import svi_derivatives, svi_grid, svi_variances
+from app.quant.models.packed_curve import durrleman, svi_derivatives, svi_variances
+from app.quant.models.scan_grid import svi_grid
 from app.quant.models.svi_coordinates import least_svi_variance
 
 

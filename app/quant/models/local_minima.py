@@ -11,8 +11,8 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
-from app.quant.models.packed_curve import durrleman, slice_point, spline_value
-from app.quant.models.scan_grid import ScanGrid, merge_sorted, svi_derivatives, svi_grid, svi_variances, tabulate_pair
+from app.quant.models.packed_curve import durrleman, slice_point, spline_value, svi_derivatives, svi_variances
+from app.quant.models.scan_grid import ScanGrid, merge_sorted, tabulate_pair
 from app.quant.models.surface_objective import SVI_STAGE
 from app.quant.models.svi_coordinates import Geometry, geometry, least_svi_variance
 
@@ -44,10 +44,8 @@ def empty_minima(n: int) -> Minima:
 def scan_durrleman(
     stage: int, i: int, x: FloatArray, coefficients: FloatArray, knots: FloatArray, scan: ScanGrid, out: FloatArray
 ) -> int:
-    """Write g of slice ``i`` on its grid; return the number of points."""
+    """Write g of slice ``i`` on its grid, which must be filled; return the number of points."""
     count = int(knots[3])
-    if stage == SVI_STAGE:
-        scan.filled[i] = svi_grid(x, scan.money, scan.vertex, scan.k[i])
     n: int = scan.filled[i]
     grid = scan.k[i]
     w = np.empty(n)

@@ -18,6 +18,10 @@ SUPPORT: Final = 4
 """Cubic B-splines that do not vanish at a point."""
 
 
+SHORT_OF_REORDERING: Final = {"contract", "nsz", "arcp"}
+"""What a loop over points may do to be fast and yet give the same sums in the same order."""
+
+
 @kernel
 def spline_pieces(t: float, basis: FloatArray) -> None:
     """Write B, B', B'' of the four splines alive at a point ``t`` in [0, 1) past its knot, shape (3, 4)."""
@@ -81,6 +85,32 @@ def spline_value(coefficients: FloatArray, count: int, z: float) -> tuple[float,
     b1 = 0.5 * (c3 * t * t - c0 * p * p) + c1 * t * (1.5 * t - 2.0) - c2 * p * (1.5 * p - 2.0)
     b2 = c0 * p + c1 * (3.0 * t - 2.0) + c2 * (3.0 * p - 2.0) + c3 * t
     return b, b1, b2
+
+
+@kernel(fastmath=SHORT_OF_REORDERING)
+def svi_variances(x: FloatArray, grid: FloatArray, n: int, w: FloatArray) -> None:
+    """Write plain SVI's w on the grid."""
+    y0, sigma, c, d, r0 = geometry(x)
+    s2 = sigma * sigma
+    base = x[0] - c * r0
+    for j in range(n):
+        y = grid[j] + y0
+        w[j] = base + d * grid[j] + c * math.sqrt(y * y + s2)
+
+
+@kernel(fastmath=SHORT_OF_REORDERING)
+def svi_derivatives(x: FloatArray, grid: FloatArray, n: int, w: FloatArray, w1: FloatArray, w2: FloatArray) -> None:
+    """Write plain SVI's w, w', w'' on the grid."""
+    y0, sigma, c, d, r0 = geometry(x)
+    s2 = sigma * sigma
+    base = x[0] - c * r0
+    for j in range(n):
+        y = grid[j] + y0
+        r = math.sqrt(y * y + s2)
+        inverse = 1.0 / r
+        w[j] = base + d * grid[j] + c * r
+        w1[j] = d + c * y * inverse
+        w2[j] = c * s2 * inverse * inverse * inverse
 
 
 @kernel

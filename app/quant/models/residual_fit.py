@@ -87,13 +87,14 @@ def residual_problem(problem: SurfaceProblem, svi: FloatArray, knots: FloatArray
     problem = problem._replace(
         slices=problem.slices.copy(),
         knots=knots,
+        plain=np.empty(problem.quotes.shape[1]),
         basis=np.empty((problem.quotes.shape[1], SUPPORT)),
         first=np.empty(problem.quotes.shape[1], dtype=np.int64),
     )
     money = 2500.0 * svi[:, 0] * problem.slices[:, INVERSE_T]
     problem.slices[:, RIDGE] = RIDGE_WEIGHT * money
     problem.slices[:, SMOOTHNESS] = SMOOTHNESS_WEIGHT * money
-    tabulate_quotes(problem.offsets, problem.quotes[0], knots, problem.basis, problem.first)
+    tabulate_quotes(problem, svi)
     return problem
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import ZERO, kernel
-from app.quant.models.packed_curve import MAX_COEFFICIENTS, knot_place
+from app.quant.models.packed_curve import MAX_COEFFICIENTS, knot_place, svi_derivatives, svi_variances
 from app.quant.models.surface_objective import SVI_STAGE
 from app.quant.models.svi_coordinates import geometry
 
@@ -101,32 +101,6 @@ _TEMPLATES: Final = {
     density: (money_points(density), vertex_points(density), residual_vertex_points(density))
     for density in (FIT_DENSITY, PROOF_DENSITY)
 }
-
-
-@kernel(fastmath={"contract", "nsz", "arcp"})
-def svi_variances(x: FloatArray, grid: FloatArray, n: int, w: FloatArray) -> None:
-    """Write plain SVI's w on the grid."""
-    y0, sigma, c, d, r0 = geometry(x)
-    s2 = sigma * sigma
-    base = x[0] - c * r0
-    for j in range(n):
-        y = grid[j] + y0
-        w[j] = base + d * grid[j] + c * math.sqrt(y * y + s2)
-
-
-@kernel(fastmath={"contract", "nsz", "arcp"})
-def svi_derivatives(x: FloatArray, grid: FloatArray, n: int, w: FloatArray, w1: FloatArray, w2: FloatArray) -> None:
-    """Write plain SVI's w, w', w'' on the grid."""
-    y0, sigma, c, d, r0 = geometry(x)
-    s2 = sigma * sigma
-    base = x[0] - c * r0
-    for j in range(n):
-        y = grid[j] + y0
-        r = math.sqrt(y * y + s2)
-        inverse = 1.0 / r
-        w[j] = base + d * grid[j] + c * r
-        w1[j] = d + c * y * inverse
-        w2[j] = c * s2 * inverse * inverse * inverse
 
 
 @kernel

@@ -11,7 +11,7 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
-from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT, spline_basis
+from app.quant.models.packed_curve import MAX_COEFFICIENTS, SHORT_OF_REORDERING, SUPPORT, spline_basis, svi_variances
 from app.quant.models.quote_loss import MID, OUTSIDE, WEIGHT, WIDTH, K, loss
 from app.quant.models.svi_coordinates import geometry, geometry_jacobian
 
@@ -43,6 +43,8 @@ class SurfaceProblem(NamedTuple):
     """(n, SLICE_COLUMNS)"""
     knots: FloatArray
     """(n, 4): scale, spacing, first, count of the residual; count 0 without one."""
+    plain: FloatArray
+    """(quotes): w of the frozen SVI; empty in the SVI stage."""
     basis: FloatArray
     """(quotes, SUPPORT): the residual's splines at the quotes; empty in the SVI stage."""
     first: IntArray
@@ -50,19 +52,51 @@ class SurfaceProblem(NamedTuple):
 
 
 @kernel
-def tabulate_quotes(offsets: IntArray, k: FloatArray, knots: FloatArray, basis: FloatArray, first: IntArray) -> None:
-    """Write the splines alive at every quote; a spline outside [0, count) gets value 0 at a valid index."""
+def tabulate_quotes(problem: SurfaceProblem, svi: FloatArray) -> None:
+    """Write w of plain SVI and the splines alive at every quote; a spline outside [0, count) gets value 0."""
     pieces = np.empty((3, SUPPORT))
-    for i in range(offsets.shape[0] - 1):
-        count = int(knots[i, 3])
-        for j in range(offsets[i], offsets[i + 1]):
-            start = spline_basis(knots[i], k[j], pieces)
+    for i in range(svi.shape[0]):
+        knots = problem.knots[i]
+        count = int(knots[3])
+        a, b = problem.offsets[i], problem.offsets[i + 1]
+        svi_variances(svi[i], problem.quotes[K, a:b], b - a, problem.plain[a:b])
+        for j in range(a, b):
+            start = spline_basis(knots, problem.quotes[K, j], pieces)
             place = min(max(start, 0), MAX_COEFFICIENTS - SUPPORT)
-            first[j] = place
+            problem.first[j] = place
             for m in range(SUPPORT):
                 source = place + m - start
                 alive = 0 <= source < SUPPORT and place + m < count
-                basis[j, m] = pieces[0, source] if alive else 0.0
+                problem.basis[j, m] = pieces[0, source] if alive else 0.0
+
+
+@kernel(fastmath=SHORT_OF_REORDERING)
+def svi_vols(x: FloatArray, k: FloatArray, inverse_t: float, root: FloatArray, w: FloatArray, vol: FloatArray) -> None:
+    """Write the hyperbola's root R, w and sqrt(w/t) of plain SVI at ``k``; the vol of negative w is 0."""
+    y0, sigma, c, d, r0 = geometry(x)
+    s2 = sigma * sigma
+    base = x[0] - c * r0
+    for j in range(k.shape[0]):
+        y = k[j] + y0
+        root[j] = math.sqrt(y * y + s2)
+        w[j] = base + d * k[j] + c * root[j]
+        vol[j] = math.sqrt(max(w[j], 0.0) * inverse_t)
+
+
+@kernel(fastmath=SHORT_OF_REORDERING)
+def svi_vol_jacobian(
+    x: FloatArray, k: FloatArray, inverse_t: float, root: FloatArray, vol: FloatArray, jacobian: FloatArray
+) -> None:
+    """Write the vol points' derivatives in (w0, y0, sigma, c, d), shape (5, n), from what ``svi_vols`` gave."""
+    y0, sigma, c, _, r0 = geometry(x)
+    for j in range(k.shape[0]):
+        vega = 50.0 * inverse_t / vol[j]
+        inverse = 1.0 / root[j]
+        jacobian[0, j] = vega
+        jacobian[1, j] = vega * c * ((k[j] + y0) * inverse - y0 / r0)
+        jacobian[2, j] = vega * c * sigma * (inverse - 1.0 / r0)
+        jacobian[3, j] = vega * (root[j] - r0)
+        jacobian[4, j] = vega * k[j]
 
 
 @kernel
@@ -70,37 +104,31 @@ def svi_objective(
     problem: SurfaceProblem, i: int, x: FloatArray, derivatives: bool, H: FloatArray, g: FloatArray
 ) -> float:
     """Return slice ``i``'s objective in its SVI coordinates; with ``derivatives`` write H (lower triangle) and g."""
-    y0, sigma, c, d, r0 = geometry(x)
+    a, n = problem.offsets[i], problem.offsets[i + 1] - problem.offsets[i]
     inverse_t = problem.slices[i, INVERSE_T]
-    s2 = sigma * sigma
-    jac = np.empty(5)
+    k = problem.quotes[K, a : a + n]
+    root, w, vol = np.empty(n), np.empty(n), np.empty(n)
+    jacobian = np.empty((5, n if derivatives else 0))
+    svi_vols(x, k, inverse_t, root, w, vol)
+    if derivatives:
+        svi_vol_jacobian(x, k, inverse_t, root, vol, jacobian)
     natural_h = np.zeros((5, 5))
     natural_g = np.zeros(5)
+    q = problem.quotes
     value = 0.0
-    for j in range(problem.offsets[i], problem.offsets[i + 1]):
-        k = problem.quotes[K, j]
-        y = k + y0
-        r = math.sqrt(y * y + s2)
-        w = x[0] + d * k + c * (r - r0)
-        if w <= 1e-10 * x[0]:
+    for j in range(n):
+        if w[j] <= 1e-10 * x[0]:
             return INFINITE
-        vol = math.sqrt(w * inverse_t)
-        q = problem.quotes
         cost, slope, curvature = loss(
-            problem.loss_kind, 100.0 * vol - q[MID, j], q[WEIGHT, j], q[OUTSIDE, j], q[WIDTH, j]
+            problem.loss_kind, 100.0 * vol[j] - q[MID, a + j], q[WEIGHT, a + j], q[OUTSIDE, a + j], q[WIDTH, a + j]
         )
         value += cost
         if derivatives:
-            vega = 50.0 * inverse_t / vol
-            jac[0] = vega
-            jac[1] = vega * c * (y / r - y0 / r0)
-            jac[2] = vega * c * sigma * (1.0 / r - 1.0 / r0)
-            jac[3] = vega * (r - r0)
-            jac[4] = vega * k
             for p in range(5):
-                natural_g[p] += slope * jac[p]
+                natural_g[p] += slope * jacobian[p, j]
+                scaled = curvature * jacobian[p, j]
                 for m in range(p + 1):
-                    natural_h[p, m] += curvature * jac[p] * jac[m]
+                    natural_h[p, m] += scaled * jacobian[m, j]
     if derivatives:
         to_coordinates(x, natural_h, natural_g, H, g)
     return value + shape_prior(problem.slices[i], x, derivatives, H, g)
@@ -173,10 +201,8 @@ def residual_objective(
 
     Splines that share no point do not meet in H, whose entries SUPPORT and more off the diagonal are left as they are.
     """
-    y0, sigma, c, d, r0 = geometry(x)
     inverse_t = problem.slices[i, INVERSE_T]
     count = int(problem.knots[i, 3])
-    s2 = sigma * sigma
     value = 0.0
     if derivatives:
         for r in range(count):
@@ -188,9 +214,7 @@ def residual_objective(
         residual = 0.0
         for m in range(SUPPORT):
             residual += coefficients[first + m] * problem.basis[j, m]
-        k = problem.quotes[K, j]
-        y = k + y0
-        w = x[0] + d * k + c * (math.sqrt(y * y + s2) - r0) + x[0] * residual
+        w = problem.plain[j] + x[0] * residual
         if w <= 1e-10 * x[0]:
             return INFINITE
         vol = math.sqrt(w * inverse_t)

@@ -52,6 +52,7 @@ class SurfaceQuotes:
             quotes,
             slices,
             np.zeros((n, 4)),
+            np.empty(0),
             np.empty((0, SUPPORT)),
             np.empty(0, dtype=np.int64),
         )

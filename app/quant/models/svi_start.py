@@ -122,6 +122,7 @@ def window(problem: SurfaceProblem, first: int, last: int) -> SurfaceProblem:
         problem.quotes,
         problem.slices[first:last],
         problem.knots[first:last],
+        problem.plain,
         problem.basis,
         problem.first,
     )
