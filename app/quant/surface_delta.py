@@ -23,8 +23,6 @@ from app.quant.models.stacked_svi import StackedSvi, curve_variance
 from app.quant.price_mixture import share_of_earlier
 from app.quant.slice_variance import StackedSlices
 
-FIRST_STEP: Final = 1.05
-"""Ratio of the second guess to the first, or of the first to the second: a wing is some percent above the money."""
 SETTLED: Final = 1e-10
 """Relative secant step after which, the one before being below SETTLING, what is left is rounding: an error is about
 the product of the two before it."""
@@ -91,7 +89,10 @@ def search_strikes(
     coefficients: FloatArray,
     found: FloatArray,
 ) -> None:
-    """Write k(s) where :func:`excess` rises through zero, NaN where it does not: secant steps kept in a bracket."""
+    """Write k(s) where :func:`excess` rises through zero, NaN where it does not.
+
+    Secant steps kept in a bracket; the first goes to the surface's own deviation at k, about.
+    """
     for i in range(quantile.shape[0]):
         q, place, row = quantile[i], position[i], later[i]
         share = 1.0
@@ -105,15 +106,14 @@ def search_strikes(
         before = at_before = 0.0
         for step in range(MAX_STEPS):
             k = s * (0.5 * s - q)
-            value = excess(k, s, place, share, log_factor[i], log_probability, raw, knots, coefficients, row)
+            value, slope = excess(k, s, place, share, log_factor[i], log_probability, raw, knots, coefficients, row)
             if value == 0.0:
                 found[i] = k
                 break
             low, high = (s, high) if value < 0.0 else (low, s)
-            if step == 0:
-                following = s * FIRST_STEP if value < 0.0 else s / FIRST_STEP
-            else:
-                following = s - value * (s - before) / (value - at_before)
+            if step > 0:
+                slope = (value - at_before) / (s - before)
+            following = s - value / slope
             if abs(following - s) <= SETTLED * s and abs(s - before) <= SETTLING * s:
                 found[i] = following * (0.5 * following - q)
                 break
@@ -136,19 +136,22 @@ def excess(
     knots: FloatArray,
     coefficients: FloatArray,
     row: int,
-) -> float:
-    """Return the logarithm of Black's price at ``k`` with deviation ``s`` over the surface's, or of their variances.
+) -> tuple[float, float]:
+    """Return the logarithm of Black's price at ``k`` with deviation ``s`` over the surface's, or that of their
+    variances, and its derivative in s at this k.
 
     ``share`` is the earlier slice's in the mixture, or, before the first expiry, that of the time to it.
     """
     if place == Position.BETWEEN:
         near = math.sqrt(curve_variance(raw, knots, coefficients, row - 1, k))
         far = math.sqrt(curve_variance(raw, knots, coefficients, row, k))
-        return log_share(abs(k), s)[0] - log_mixture(abs(k), near, far, share)
+        price, slope = log_share(abs(k), s)
+        return price - log_mixture(abs(k), near, far, share), slope
     if place == Position.BEYOND_LAST:
-        price = log_price_beyond(k, log_factor, log_probability, raw, knots, coefficients, row)
-        return log_share(abs(k), s)[0] - (price - min(k, 0.0))
-    return math.log(s * s / (share * curve_variance(raw, knots, coefficients, row, k)))
+        beyond = log_price_beyond(k, log_factor, log_probability, raw, knots, coefficients, row)
+        price, slope = log_share(abs(k), s)
+        return price - (beyond - min(k, 0.0)), slope
+    return math.log(s * s / (share * curve_variance(raw, knots, coefficients, row, k))), 2.0 / s
 
 
 @kernel

@@ -109,6 +109,8 @@ def _strikes(surface: VolSurface, t: FloatArray, forward: FloatArray, where: Pla
 
 
 def _spread(known: BoolArray, values: FloatArray) -> FloatArray:
+    if values.size == known.size:
+        return values
     column = np.full(known.shape, np.nan)
     column[known] = values
     return column
