@@ -4,6 +4,7 @@ Sources are compared as log-ratios to an anchor, the newest forward quoted with 
 expiry's future, the forward quoted with each option, put-call parity, and interpolation between futures.
 """
 
+import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
@@ -12,6 +13,7 @@ import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
 from app.quant.chain import OptionChain, Premium
+from app.quant.compiled import kernel
 from app.quant.parity import ParityLines, parity_lines
 from app.quant.quote_noise import HALF_SPREADS_PER_SD
 from app.quant.quote_table import LARGEST_NUMBER, QuoteTable
@@ -103,10 +105,27 @@ def forward_evidence(chain: OptionChain, table: QuoteTable) -> ForwardEvidence:
 def _quoted(table: QuoteTable, has: BoolArray) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return each expiry's newest quoted forward, its age in ms, and the rows that contradict it."""
     quoted, age = newest_median(table.expiry, table.start.size - 1, table.age_ms, table.forward, has)
-    apart = np.abs(table.age_ms - age[table.expiry]) / MS_PER_YEAR
-    tolerance = STALE_SIGMAS * np.sqrt(JITTER_SD**2 + MOVE_VOL**2 * apart)
-    ratio = np.divide(table.forward, quoted[table.expiry], out=np.ones(len(table)), where=has)
-    return quoted, age, has & (np.abs(np.log(ratio)) > tolerance)
+    stale = np.zeros(len(table), dtype=np.bool_)
+    mark_stale(table.expiry, table.age_ms, table.forward, has, quoted, age, stale)
+    return quoted, age, stale
+
+
+@kernel
+def mark_stale(
+    expiry: IntArray,
+    age_ms: FloatArray,
+    forward: FloatArray,
+    has: BoolArray,
+    quoted: FloatArray,
+    quoted_age_ms: FloatArray,
+    stale: BoolArray,
+) -> None:
+    """Mark the rows whose forward is further from their expiry's newest than a market moves between the two."""
+    for i in range(expiry.shape[0]):
+        if has[i]:
+            apart = abs(age_ms[i] - quoted_age_ms[expiry[i]]) / MS_PER_YEAR
+            tolerance = STALE_SIGMAS * math.sqrt(JITTER_SD**2 + MOVE_VOL**2 * apart)
+            stale[i] = abs(math.log(forward[i] / quoted[expiry[i]])) > tolerance
 
 
 def _pairs(table: QuoteTable, usable: BoolArray) -> tuple[IntArray, IntArray]:

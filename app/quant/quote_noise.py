@@ -38,10 +38,11 @@ def depth_multiplier(bid_size: FloatArray, ask_size: FloatArray) -> FloatArray:
     (1 + sqrt(Q/depth)) / (1 + sqrt(Q/median)), depth the smaller of both sizes and Q a tenth of its median, so the
     median quote keeps its spread. Where a size is missing or no size that occurs the depth is unknown and the factor 1.
     """
-    known = _told(bid_size) & _told(ask_size)
+    smaller = np.minimum(bid_size, ask_size)
+    known = (smaller >= 1.0 / LARGEST_SIZE) & (np.maximum(bid_size, ask_size) <= LARGEST_SIZE)
     factor = np.ones(bid_size.shape)
     if known.any():
-        depth = np.minimum(bid_size[known], ask_size[known])
+        depth = smaller[known]
         share = REFERENCE_DEPTH * median(depth) / depth
         factor[known] = (1.0 + np.sqrt(share)) / (1.0 + np.sqrt(REFERENCE_DEPTH))
     return factor
@@ -80,7 +81,3 @@ def quote_noise(
     aged = vol * VOL_OF_VOL * np.sqrt(np.maximum(age_ms, 0.0) / MS_PER_YEAR)
     noise: FloatArray = np.sqrt(spread**2 + rounding**2 + moved**2 + aged**2 + MODEL_FLOOR**2)
     return noise
-
-
-def _told(size: FloatArray) -> BoolArray:
-    return (size >= 1.0 / LARGEST_SIZE) & (size <= LARGEST_SIZE)

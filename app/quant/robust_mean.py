@@ -42,11 +42,9 @@ def newest_median(
     """Return each group's median over its five newest values and the age of the newest; NaN where it has none."""
     ages, values = np.full((2, groups, NEWEST), np.inf)
     keep_newest(group, age, value, has, ages, values)
-    values.sort(axis=1)
-    taken, rank = np.isfinite(ages).sum(axis=1), np.arange(groups)
-    low, high = values[rank, (taken - 1) // 2], values[rank, taken // 2]
-    some = taken > 0
-    return np.where(some, 0.5 * low + 0.5 * high, np.nan), np.where(some, ages[:, 0], np.nan)
+    median, newest = np.full((2, groups), np.nan)
+    take_middles(ages, values, median, newest)
+    return median, newest
 
 
 @kernel
@@ -107,3 +105,21 @@ def keep_newest(
             ages[row, j], values[row, j] = ages[row, j - 1], values[row, j - 1]
         if place < ages.shape[1]:
             ages[row, place], values[row, place] = age[i], value[i]
+
+
+@kernel
+def take_middles(ages: FloatArray, values: FloatArray, median: FloatArray, newest: FloatArray) -> None:
+    """Write the median of each row of ``values``, which it sorts, and the first of ``ages``; none where that is
+    infinite."""
+    for row in range(ages.shape[0]):
+        taken = 0
+        while taken < ages.shape[1] and ages[row, taken] < np.inf:
+            i, value = taken, values[row, taken]
+            while i > 0 and value < values[row, i - 1]:
+                values[row, i] = values[row, i - 1]
+                i -= 1
+            values[row, i] = value
+            taken += 1
+        if taken > 0:
+            median[row] = 0.5 * values[row, (taken - 1) // 2] + 0.5 * values[row, taken // 2]
+            newest[row] = ages[row, 0]

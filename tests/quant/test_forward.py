@@ -7,8 +7,8 @@ import pytest
 
 from app.quant.chain import FutureQuote, Premium
 from app.quant.forward import MAX_FORWARD_SD, infer_forwards
-from app.quant.forward_evidence import QUOTED_SD
-from app.quant.year_fraction import MS_PER_DAY
+from app.quant.forward_evidence import JITTER_SD, MOVE_VOL, QUOTED_SD, STALE_SIGMAS, mark_stale
+from app.quant.year_fraction import MS_PER_DAY, MS_PER_YEAR
 from app.venues import VENUES
 from tests.quant.synthetic_chain import AS_OF_MS, STRIKES, Truth, chain, changed, quotes
 
@@ -176,3 +176,17 @@ def test_recorded_parity_agrees_with_listed_futures_within_its_sd():
         assert forward.sources == ("future", "parity")
         assert forward.value == pytest.approx(middle[expiry.expiry_ms], rel=1e-4)
         assert expiry.expiry_ms % MS_PER_DAY == MS_PER_DAY // 3
+
+
+def test_the_kernel_finds_the_stale_that_numpy_finds():
+    rng = np.random.default_rng(5)
+    n, expiries = 400, 6
+    expiry, age_ms, has = rng.integers(0, expiries, n), rng.uniform(0.0, 6e5, n), rng.random(n) < 0.8
+    quoted, newest = rng.uniform(90.0, 110.0, expiries), rng.uniform(0.0, 1e4, expiries)
+    forward = np.where(has, quoted[expiry] * np.exp(rng.normal(scale=0.03, size=n)), np.nan)
+    stale = np.zeros(n, dtype=np.bool_)
+    mark_stale(expiry, age_ms, forward, has, quoted, newest, stale)
+    apart = np.abs(age_ms - newest[expiry]) / MS_PER_YEAR
+    tolerance = STALE_SIGMAS * np.sqrt(JITTER_SD**2 + MOVE_VOL**2 * apart)
+    assert 0.2 < stale.mean() < 0.8
+    assert (stale == (has & (np.abs(np.log(forward / quoted[expiry])) > tolerance))).all()
