@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray
-from app.quant.chain import OptionChain
-from app.quant.forward_evidence import MOVE_VOL, Source, forward_evidence
+from app.quant.chain import OptionChain, Premium
+from app.quant.forward_evidence import MOVE_VOL, ForwardEvidence, Source, forward_evidence
 from app.quant.parity_check import ParityCheck
 from app.quant.quote_table import QuoteTable, quote_table
-from app.quant.rate_curve import bridge
+from app.quant.rate_curve import RATE_PRIOR_SD, bridge
 from app.quant.robust_mean import believed, weighted_mean
 from app.quant.year_fraction import MS_PER_YEAR
 
@@ -109,11 +109,20 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
         row_value=row_value,
         row_sd=row_sd,
         row_stale=evidence.row_stale,
-        parity=tuple(
-            ParityCheck(*each)
-            for each in zip(table.t.tolist(), evidence.strikes.tolist(), evidence.reconciled.tolist(), strict=True)
-        ),
+        parity=_parity_checks(chain, table, evidence),
     )
+
+
+def _parity_checks(chain: OptionChain, table: QuoteTable, evidence: ForwardEvidence) -> tuple[ParityCheck, ...]:
+    rate_sd = 0.0 if chain.premium is Premium.COIN else RATE_PRIOR_SD
+    columns = (
+        table.t.tolist(),
+        evidence.strikes.tolist(),
+        evidence.reconciled.tolist(),
+        evidence.slope.tolist(),
+        evidence.slope_sd.tolist(),
+    )
+    return tuple(ParityCheck(*each, rate_sd) for each in zip(*columns, strict=True))
 
 
 def _between(

@@ -54,7 +54,8 @@ class ForwardEvidence:
     source is silent. Parity has half its cone as slack, as no trade contradicts a forward inside it. ``anchor``,
     ``age_ms`` (of what parity and quotes say) and ``discount_factor`` have one entry an expiry. ``row_own`` marks
     quotes that carry a forward, ``row_stale`` those whose forward contradicts the newest of its expiry. ``strikes``
-    counts those with a two-sided put and call, ``reconciled`` those of them that leave a forward no trade contradicts.
+    counts those with a two-sided put and call, ``reconciled`` those of them that leave a forward no trade contradicts;
+    ``slope`` is by how much call less put falls with the strike there.
     """
 
     value: FloatArray
@@ -68,6 +69,8 @@ class ForwardEvidence:
     row_stale: BoolArray
     strikes: IntArray
     reconciled: IntArray
+    slope: FloatArray
+    slope_sd: FloatArray
 
 
 def forward_evidence(chain: OptionChain, table: QuoteTable) -> ForwardEvidence:
@@ -99,6 +102,8 @@ def forward_evidence(chain: OptionChain, table: QuoteTable) -> ForwardEvidence:
         row_stale=row_stale,
         strikes=np.bincount(table.expiry[pairs[0]], minlength=table.t.size),
         reconciled=lines.pairs,
+        slope=lines.slope,
+        slope_sd=lines.slope_sd,
     )
 
 

@@ -13,16 +13,14 @@ from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import BoolArray, FloatArray
+from app.quant.arrays import BoolArray
 from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus
 from app.quant.damaged_quotes import damaged_share
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves, lone_moves
-from app.quant.parity_check import contradicted_share, judged_expiries
-from app.quant.slice_variance import stacked_variance
-from app.quant.stacked_bands import half_widths
-from app.quant.surface import SurfaceSlice, VolSurface
+from app.quant.parity_check import contradicted_share, judged_expiries, premiums_off
+from app.quant.surface import VolSurface
 from app.quant.unconfirmed_jump import worst_jump
 from app.quant.vanished_expiry import vanished_expiries
 
@@ -91,17 +89,26 @@ def _absolute(fit: SurfaceFit, rules: GateRules) -> Iterator[Finding]:
     inside = report.inside_spread
     yield from _below("inside: share of quotes inside", inside, rules.degraded_inside, rules.rejected_inside)
     yield from _below("margin: least Durrleman g", fit.certificate.min_butterfly_g, rules.degraded_margin, -math.inf)
-    barred = [s for s in fit.surface.slices if s.band]
-    if barred:
-        bars = float(np.median(_relative_bars(barred)))
-        yield from _above("bars: median half-width over vol", bars, rules.degraded_bars, math.inf)
+    bars = _relative_bars(fit.surface)
+    if bars:
+        yield from _above("bars: median half-width over vol", median(bars), rules.degraded_bars, math.inf)
 
 
 def _parity(read: ReadChain, rules: GateRules) -> Iterator[Finding]:
     """Prices off by a factor make a good smile, but puts and calls that no forward reconciles."""
     share = contradicted_share(read.parity)
     yield from _above("parity: share of strikes whose put and call contradict", share, math.inf, rules.rejected_parity)
+    off = premiums_off(read.parity)
+    yield from _above(
+        "premiums: ln of the factor by which puts and calls have them off", off, math.inf, rules.rejected_factor
+    )
     for check in judged_expiries(read.parity):
+        if check.off > rules.degraded_factor:
+            yield (
+                SurfaceStatus.DEGRADED,
+                f"premiums: those of {check.t * 365.0:.1f} days are off by a factor of {check.slope:.4g}, as puts and"
+                " calls have it",
+            )
         if check.contradicted > rules.degraded_parity:
             out = check.strikes - check.reconciled
             yield (
@@ -201,13 +208,10 @@ def _jump(surface: VolSurface, lone: LoneMoves, widening: float, believed: bool,
         )
 
 
-def _relative_bars(slices: Sequence[SurfaceSlice]) -> FloatArray:
-    """Return the half-width at the money of each slice, in units of its vol there."""
-    every, at_the_money = np.arange(len(slices)), np.zeros(len(slices))
-    w = stacked_variance([s.curve for s in slices], every, at_the_money)
-    vol = np.sqrt(w / np.array([s.t for s in slices]))
-    bars: FloatArray = half_widths([s.band for s in slices], every, at_the_money) / vol
-    return bars
+def _relative_bars(surface: VolSurface) -> list[float]:
+    """Return the half-width at the money of each slice that has one, in units of its vol there."""
+    vols = np.sqrt(surface.stack.at_the_money / surface.maturities).tolist()
+    return [s.band.at_the_money / vol for s, vol in zip(surface.slices, vols, strict=True) if s.band]
 
 
 def _above(name: str, value: float, degraded: float, rejected: float) -> Sequence[Finding]:

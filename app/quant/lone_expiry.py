@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
+from app.quant.compiled import kernel
 from app.quant.innovations import Innovations
 
 PLACES: Final = ("its puts", "near the money", "its calls", "all its quotes")
-EDGES: Final = np.array([-0.75, 0.75])
-"""Deviations from the money between the first three of PLACES; the last is of them all."""
+EDGE: Final = 0.75
+"""Deviations from the money, on either side, between the first three of PLACES; the last is of them all."""
 LEAST_QUOTES: Final = 3
 """Mids whose median is a place's: one of them alone moves nothing."""
 LEAST_EXPIRIES: Final = 3
@@ -64,7 +65,7 @@ class LoneMoves:
 
     def at(self, expiry: int, deviations: float) -> float:
         """Return the half-widths at the place of ``deviations``, else of all quotes; NaN where nobody can judge."""
-        there = float(self.half_widths[expiry, int(np.searchsorted(EDGES, deviations))])
+        there = float(self.half_widths[expiry, (deviations > -EDGE) + (deviations > EDGE)])
         return float(self.half_widths[expiry, -1]) if math.isnan(there) else there
 
 
@@ -74,37 +75,66 @@ def lone_moves(innovations: Innovations, flagged: BoolArray, widening: float, re
     Quotes within ``reach`` deviations count, but for ``flagged`` ones, which nobody confirms; ``widening`` is the
     factor on the bars for the time since the surface.
     """
-    every = len(PLACES) - 1
     shape = (len(innovations.expiries), len(PLACES))
-    apart, moves = np.full(shape, np.nan), np.zeros(shape)
-    rows = np.flatnonzero(~flagged & (np.abs(innovations.deviations) <= reach))
-    whole = len(PLACES) * innovations.slice[rows] + every
-    place = whole - every + np.searchsorted(EDGES, innovations.deviations[rows])
-    group = np.concatenate([place, whole])
-    error, half_width = np.tile(innovations.error[rows], 2), np.tile(innovations.half_width[rows], 2)
-    count = np.bincount(group, minlength=moves.size)
-    move = medians(error, group, count).reshape(shape)
-    total = widening * np.bincount(group, half_width, minlength=moves.size)
-    bar = np.divide(total, count, out=np.full(moves.size, np.nan), where=count > 0).reshape(shape)
-    known = np.flatnonzero(np.isfinite(bar[:, every]))
-    if known.size < LEAST_EXPIRIES:
-        return LoneMoves(innovations, ~flagged, moves, apart)
-    told = count.reshape(shape)[known] >= LEAST_QUOTES
-    told[:, every] = True
-    move, bar = (np.where(told, each[known], each[known, every:]) for each in (move, bar))
-    moves[known] = move
-    apart[known] = np.where(told, _apart(move, bar, innovations.t[known]), np.nan)
+    moves, bars, count = np.zeros(shape), np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
+    place_medians(
+        innovations.bounds(),
+        innovations.deviations,
+        innovations.error,
+        innovations.half_width,
+        ~flagged,
+        reach,
+        moves,
+        bars,
+        count,
+    )
+    apart = np.full(shape, np.nan)
+    known = np.flatnonzero(np.isfinite(bars[:, -1]))
+    if known.size >= LEAST_EXPIRIES:
+        told = count[known] >= LEAST_QUOTES
+        told[:, -1] = True
+        move, bar = (np.where(told, each[known], each[known, -1:]) for each in (moves, widening * bars))
+        apart[known] = np.where(told, _apart(move, bar, innovations.t[known]), np.nan)
     return LoneMoves(innovations, ~flagged, moves, apart)
 
 
-def medians(values: FloatArray, group: IntArray, count: IntArray) -> FloatArray:
-    """Return the median of the ``values`` of each group, ``count`` of them; NaN of an empty one."""
-    ordered, end = values[np.lexsort((values, group))], np.cumsum(count)
-    filled = count > 0
-    first, last = (end - count)[filled], end[filled] - 1
-    median = np.full(count.size, np.nan)
-    median[filled] = 0.5 * (ordered[(first + last) // 2] + ordered[(first + last + 1) // 2])
-    return median
+@kernel
+def place_medians(
+    bounds: IntArray,
+    deviations: FloatArray,
+    error: FloatArray,
+    half_width: FloatArray,
+    counted: BoolArray,
+    reach: float,
+    move: FloatArray,
+    bar: FloatArray,
+    count: IntArray,
+) -> None:
+    """Write the median ``error``, mean ``half_width`` and number of quotes of each expiry at each of PLACES.
+
+    Expiry e has the quotes ``bounds[e]:bounds[e + 1]``; ``counted`` ones within ``reach`` deviations are looked at. A
+    place without any is left as it is. The last three arrays are (expiries, places).
+    """
+    ordered = np.empty(error.shape[0])
+    every = move.shape[1] - 1
+    for e in range(move.shape[0]):
+        for place in range(every + 1):
+            n, total = 0, 0.0
+            for j in range(bounds[e], bounds[e + 1]):
+                z = deviations[j]
+                here = (1 if z > -EDGE else 0) + (1 if z > EDGE else 0)
+                if not counted[j] or abs(z) > reach or place not in (here, every):
+                    continue
+                i = n
+                while i > 0 and ordered[i - 1] > error[j]:
+                    ordered[i] = ordered[i - 1]
+                    i -= 1
+                ordered[i] = error[j]
+                n, total = n + 1, total + half_width[j]
+            count[e, place] = n
+            if n > 0:
+                move[e, place] = 0.5 * (ordered[(n - 1) // 2] + ordered[n // 2])
+                bar[e, place] = total / n
 
 
 def _apart(move: FloatArray, bar: FloatArray, t: FloatArray) -> FloatArray:

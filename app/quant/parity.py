@@ -22,7 +22,7 @@ class ParityLines:
     """One fitted line an expiry; arrays of one length, NaN where there is none.
 
     ``cone_low`` and ``cone_high`` bound the forward by what could be traded at the quotes that were kept;
-    ``pairs`` counts them.
+    ``pairs`` counts them. ``slope`` is D as the prices alone tell it, whatever the prior.
     """
 
     discount_factor: FloatArray
@@ -32,6 +32,8 @@ class ParityLines:
     cone_low: FloatArray
     cone_high: FloatArray
     pairs: IntArray
+    slope: FloatArray
+    slope_sd: FloatArray
 
 
 @kernel
@@ -114,7 +116,7 @@ def _fit_lines(
     prior_sd: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Fit each segment into a row of ``out``: line, cone at its D, line again on the strikes the cone keeps."""
+    """Fit each segment into a row of ``out``: free slope, line, cone at its D, line again on the strikes it keeps."""
     keep = np.ones(strike.shape[0])
     for e in range(start.shape[0] - 1):
         k, y, s, kept = (
@@ -126,6 +128,8 @@ def _fit_lines(
         pairs = k.shape[0]
         if pairs < MIN_PAIRS:
             continue
+        free = huber_line(k, y, s, kept, prior[e], np.inf)
+        out[e, 7], out[e, 8] = free[0], free[2]
         line = huber_line(k, y, s, kept, prior[e], prior_sd[e])
         if not line[1] > 0.0:
             continue
@@ -159,11 +163,19 @@ def parity_lines(
     ``low`` = C_bid - P_ask and ``high`` = C_ask - P_bid bound the difference; its sd is half their distance over
     ``half_spreads_per_sd``. Units are the caller's; the forward comes out in those of ``strike``.
     """
-    out = np.full((start.size - 1, 7), np.nan)
+    out = np.full((start.size - 1, 9), np.nan)
     out[:, 6] = 0.0
     middle, sd = 0.5 * (low + high), 0.5 * (high - low) / half_spreads_per_sd
     _fit_lines(start, strike, low, high, middle, sd, discount_prior, discount_prior_sd, out)
-    discount, forward, discount_var, forward_var, cone_low, cone_high, pairs = out.T
+    discount, forward, discount_var, forward_var, cone_low, cone_high, pairs, slope, slope_var = out.T
     return ParityLines(
-        discount, forward, np.sqrt(discount_var), np.sqrt(forward_var), cone_low, cone_high, pairs.astype(np.int64)
+        discount,
+        forward,
+        np.sqrt(discount_var),
+        np.sqrt(forward_var),
+        cone_low,
+        cone_high,
+        pairs.astype(np.int64),
+        slope,
+        np.sqrt(slope_var),
     )

@@ -13,7 +13,6 @@ from app.quant.arrays import BoolArray
 from app.quant.gate_rules import GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves
-from app.quant.slice_variance import stacked_variance
 from app.quant.surface import VolSurface
 
 
@@ -46,17 +45,17 @@ def worst_jump(
     bars for the time since the surface before; where ``believed``, an expiry's own mids confirm a move of any size.
     """
     innovations = lone.innovations
-    new = {s.expiry_ms: s for s in surface.slices}
-    fitted = np.array([expiry_ms in new for expiry_ms in innovations.expiries], dtype=np.bool_)
-    rows = np.flatnonzero(fitted[innovations.slice])
-    after = [new[expiry_ms] for expiry_ms in innovations.expiries if expiry_ms in new]
-    at = (np.cumsum(fitted) - 1)[innovations.slice[rows]]
-    w = stacked_variance([s.curve for s in after], at, innovations.k[rows])
-    moves = np.sqrt(w / np.array([s.t for s in after])[at]) - innovations.vol[rows]
+    places = {s.expiry_ms: i for i, s in enumerate(surface.slices)}
+    place = np.array([places.get(expiry_ms, -1) for expiry_ms in innovations.expiries], dtype=np.int64)
+    at = place[innovations.slice]
+    rows = np.flatnonzero((np.abs(innovations.deviations) <= rules.judged_deviations) & (at >= 0))
+    at = at[rows]
+    w = surface.stack.variances(at, innovations.k[rows])
+    moves = np.sqrt(w / surface.maturities[at]) - innovations.vol[rows]
     bars = widening * innovations.half_width[rows]
     sizes = np.abs(moves) / bars
     worst: UnconfirmedJump | None = None
-    for j in np.flatnonzero((np.abs(innovations.deviations[rows]) <= rules.judged_deviations) & (sizes > 1.0)).tolist():
+    for j in np.flatnonzero(sizes > 1.0).tolist():
         move, size, bar = float(moves[j]), float(sizes[j]), float(bars[j])
         z, i = float(innovations.deviations[rows[j]]), int(innovations.slice[rows[j]])
         mid, half_spread = _nearest(innovations, lone.counted & (innovations.slice == i), z, rules)

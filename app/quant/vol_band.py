@@ -1,5 +1,6 @@
 """A slice's error bars: half-widths of the band at nodes of log-moneyness, and what holds between and beyond them."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
@@ -31,3 +32,11 @@ class VolBand:
         beyond = np.maximum(np.maximum(k / nodes[0], k / nodes[-1]), 1.0)
         width: FloatArray = np.interp(k, nodes, self.half_width) * beyond
         return width
+
+    @property
+    def at_the_money(self) -> float:
+        """Half-width at k = 0, as :meth:`half_width_at` has it where nodes lie on both sides."""
+        j = bisect_right(self.log_moneyness, 0.0, 1, len(self.log_moneyness) - 1)
+        left, right = self.log_moneyness[j - 1], self.log_moneyness[j]
+        share = -left / (right - left)
+        return (1.0 - share) * self.half_width[j - 1] + share * self.half_width[j]

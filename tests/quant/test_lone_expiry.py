@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.quant.calibration import SurfaceStatus
 from app.quant.gate_rules import DEFAULT_RULES
 from app.quant.innovations import Innovations, innovations_of
-from app.quant.lone_expiry import PLACES, LoneMove, lone_moves, medians
+from app.quant.lone_expiry import EDGE, PLACES, LoneMove, lone_moves, place_medians
 from app.quant.maintenance import maintain_surface
 from app.quant.regime import Regime
 from app.quant.smile import read_smiles
@@ -113,13 +113,25 @@ def test_a_place_of_too_few_mids_is_judged_by_all_of_its_expiry() -> None:
     assert found.at(1, 1.5) == found.at(1, 0.0) == found.half_widths[1, PLACES.index("all its quotes")]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 4), st.floats(-1.0, 1.0)), min_size=1, max_size=60),
-)
-def test_medians_of_groups_are_the_plain_ones(pairs: list[tuple[int, float]]) -> None:
-    group, values = np.array([g for g, _ in pairs]), np.array([v for _, v in pairs])
-    expected = [np.median(values[group == g]) if (group == g).any() else np.nan for g in range(5)]
-    np.testing.assert_allclose(medians(values, group, np.bincount(group, minlength=5)), expected, rtol=0, atol=1e-15)
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(-2.5, 2.5), st.floats(-1.0, 1.0), st.booleans()), max_size=60))
+def test_medians_at_each_place_are_the_plain_ones(quotes: list[tuple[int, float, float, bool]]) -> None:
+    quotes = sorted(quotes)
+    expiry, z, error, counted = (np.array([quote[i] for quote in quotes]) for i in range(4))
+    half_width = 0.01 + 0.1 * np.abs(z)
+    places = (z <= -EDGE, (z > -EDGE) & (z <= EDGE), z > EDGE, z == z)
+    move, bar, count = np.full((4, 4), np.nan), np.full((4, 4), np.nan), np.zeros((4, 4), dtype=np.int64)
+    bounds = np.searchsorted(expiry, np.arange(5))
+    columns = (z.astype(np.float64), error.astype(np.float64), half_width.astype(np.float64))
+    place_medians(bounds, *columns, counted.astype(np.bool_), 2.0, move, bar, count)
+    for e in range(4):
+        for p, place in enumerate(places):
+            rows = (expiry == e) & place & counted.astype(np.bool_) & (np.abs(z) <= 2.0)
+            assert count[e, p] == rows.sum()
+            if rows.any():
+                assert move[e, p] == pytest.approx(np.median(error[rows]), abs=1e-15)
+                assert bar[e, p] == pytest.approx(half_width[rows].mean(), rel=1e-13)
+            else:
+                assert np.isnan([move[e, p], bar[e, p]]).all()
 
 
 def test_a_wrong_expiry_does_not_pass_because_the_market_shifts() -> None:

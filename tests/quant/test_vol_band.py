@@ -1,6 +1,9 @@
 """A band between, on and beyond its nodes, and between expiries."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from app.quant.calibration import calibrate_surface
 from app.quant.stacked_bands import StackedBands, half_widths, half_widths_between
@@ -13,6 +16,12 @@ BAND = VolBand((-0.4, 0.0, 0.2), (0.02, 0.01, 0.03), (0.04, 0.02, 0.06))
 def test_linear_between_nodes_and_proportional_beyond() -> None:
     k = np.array([-0.8, -0.4, -0.2, 0.0, 0.1, 0.2, 0.3])
     np.testing.assert_allclose(BAND.half_width_at(k), [0.08, 0.04, 0.03, 0.02, 0.04, 0.06, 0.09], rtol=1e-14)
+
+
+def test_at_the_money_it_is_what_it_is_anywhere() -> None:
+    for nodes in ((-0.4, 0.0, 0.2), (-0.4, -0.1, 0.2), (-0.4, 0.1, 0.2)):
+        band = replace(BAND, log_moneyness=nodes)
+        assert band.at_the_money == pytest.approx(band.half_width_at(np.zeros(1))[0], rel=1e-14)
 
 
 def test_many_bands_at_once_answer_as_each_alone() -> None:
