@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import time
+from typing import Final
 
 from app import logs
 from app.api.access import Gate
@@ -21,6 +22,9 @@ from app.store.codec import decode_chain, encode_chain
 from app.store.connect import connect_access_keys, connect_async
 from app.venues import VENUES
 
+SWITCH_INTERVAL_S: Final = 0.001
+"""After so long a thread that answers a large query lets the event loop run; Python's own 5 ms add up in one answer."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take none: the API is configured by the environment."""
@@ -37,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         warm_up_queries()
         app = create_app(_services(settings))
         keep_what_is_there()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         serve(
             app,
             settings.host,
