@@ -1,7 +1,7 @@
 """Perturbed recorded chains by the ten thousand through the whole calibration: what breaks, and the case that shows it.
 
 ``python -m tests.bench.campaign --count 30000 --seed 1`` prints a line for each failure and the counts at the end.
-A failure is repeated by its seed and number: ``--seed 1 --first 4711 --count 1``.
+A failure is repeated by its seed and number, and told in words: ``--seed 1 --case 4711``.
 """
 
 import argparse
@@ -42,7 +42,7 @@ SLOW_S: Final = 2.0
 BARS: Final = 1.25
 """Half-widths that a surface may move for bad prices and call itself ok: bars hold 95 % of the next mids, not all."""
 RULES: Final = GateRules()
-BELIEVED: Final = {"one_expiry_off": RULES.large_jump, "stale_forwards": RULES.large_jump}
+BELIEVED: Final = {"one_expiry_off": RULES.degraded_lone, "stale_forwards": RULES.degraded_lone}
 """Half-widths up to which all mids of one expiry, agreeing with each other, are taken for a market of their own."""
 PROGRESS: Final = 1000
 AUGUST: Final = "deribit_btc_chain_2026-08-01T175804Z.json.gz"
@@ -215,10 +215,28 @@ def campaign(seed: int, first: int, count: int) -> Counter[str]:
                 counts[found] += 1
                 continue
             counts[found.kind] += 1
-            print(f"--seed {seed} --first {number} --count 1: {found.kind}: {case.name}: {found.detail}", flush=True)
+            print(f"--seed {seed} --case {number}: {found.kind}: {case.name}: {found.detail}", flush=True)
         if (number - first + 1) % PROGRESS == 0:
             print(f"{number - first + 1} cases, {time.perf_counter() - started:.0f} s: {dict(counts)}", flush=True)
     return counts
+
+
+def told(case: Case) -> Iterator[str]:
+    """Yield what was done, and the gate's verdict on the chain and on the one without the bad edits."""
+    yield case.name
+    for name, chain in (("as it came", case.chain), ("without the bad edits", case.harmless)):
+        if chain is None:
+            continue
+        try:
+            found = maintain_surface(chain, previous=case.previous, state=case.state)
+        except NoSmile as error:
+            yield f"{name}: no smile: {error}"
+            continue
+        dropped = ", ".join(f"{count} {reason}" for reason, count in found.fit.report.quotes_dropped.items())
+        used = found.fit.report.quotes_used
+        yield f"{name}: {found.fit.status}, regime {found.regime}; {used} quotes used, {dropped}"
+        yield from (f"  {reason}" for reason in (found.fit.reason, found.regime_reason) if reason)
+    yield from (f"{found.kind}: {found.detail}" for found in examined(case) if isinstance(found, Finding))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -227,7 +245,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=20261122)
+    parser.add_argument("--case", type=int, help="tell of this one alone")
     given = parser.parse_args(arguments)
+    if given.case is not None:
+        print(*told(drawn(given.seed, given.case)), sep="\n")
+        return
     print(dict(campaign(given.seed, given.first, given.count)))
 
 

@@ -1,6 +1,8 @@
-"""The campaign's short form: sixty perturbed chains, none of which may break anything."""
+"""The campaign's short form: sixty perturbed chains, none of which may break anything, and those that once did."""
 
-from tests.bench.campaign import Finding, drawn, examined
+import pytest
+
+from tests.bench.campaign import Finding, drawn, examined, main
 
 SEED = 20261122
 CASES = 60
@@ -15,3 +17,23 @@ def test_no_perturbed_chain_breaks_anything() -> None:
         statuses += found
     assert len(statuses) == CASES
     assert {"ok", "degraded", "rejected", "no smile"} == set(statuses)
+
+
+@pytest.mark.parametrize(
+    ("seed", "number"),
+    [(9, 1977), (9, 3595), (9, 4104), (9, 9915), (9, 14700), (9, 18038), (8, 2016), (8, 3271), (8, 4682), (8, 4655)],
+)
+def test_chains_that_passed_in_silence_are_told(seed: int, number: int) -> None:
+    """They moved a vol by 1.3 to 7 half-widths and called themselves ok."""
+    (status,) = examined(drawn(seed, number))
+    assert status in ("degraded", "rejected")
+
+
+def test_one_case_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--seed", "9", "--case", "9915"])
+    name, verdict, reason, _, harmless, *_ = capsys.readouterr().out.splitlines()
+    assert name == "BTC 17 warm: noise + one_expiry_off"
+    assert verdict.startswith("as it came: degraded, regime shift; 253 quotes used, ")
+    assert "premiums: those of 260.8 days are off by a factor of 1.1" in reason
+    assert "lone expiry: mids of 260.8 days, near the money, moved by +0.05" in reason
+    assert harmless.startswith("without the bad edits: ok, regime shift; ")
