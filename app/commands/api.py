@@ -15,6 +15,7 @@ from app.api.server import serve
 from app.api.services import ApiLimits, ApiServices
 from app.code_version import VERSION
 from app.garbage import keep_what_is_there
+from app.heap import share_one_arena
 from app.quant.warm_up import warm_up_queries
 from app.service.ports import StoreUnavailable
 from app.settings import InvalidSettings, Settings, load, required_redis_url
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     logs.configure(settings.log_level_number, settings.log_format, "api")
     try:
         _require_a_way_in(settings)
+        share_one_arena()
         warm_up_queries()
         app = create_app(_services(settings))
         keep_what_is_there()
