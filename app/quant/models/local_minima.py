@@ -169,13 +169,13 @@ def refined_minima(
     before = max(i - 1, 0)
     x, own_knots, own = svi[i], knots[i], coefficients[i]
     earlier_x, earlier_knots, earlier = svi[before], knots[before], coefficients[before]
-    shape, earlier_shape = geometry(x), geometry(earlier_x)
     for j in range(1, n - 1):
         if values[j] > values[j - 1] or values[j] > values[j + 1] or values[j] > threshold + slack:
             continue
         lowest = min(lowest, values[j])
         if count == MAX_MINIMA or grid[j + 1] - grid[j - 1] < 1e-12:
             continue
+        shape, earlier_shape = geometry(x), geometry(earlier_x)
         a, b, c = grid[j - 1], grid[j], grid[j + 1]
         fa, fb, fc = values[j - 1], values[j], values[j + 1]
         for refinement in range(REFINEMENTS):

@@ -50,8 +50,10 @@ def published_numbers(svi: FloatArray, knots: FloatArray, coefficients: FloatArr
     numbers = np.empty((svi.shape[0], SLICE_SIZE + KNOT_NUMBERS + coefficients.shape[1]))
     for i in range(svi.shape[0]):
         to_raw(svi[i], numbers[i])
-        numbers[i, SLICE_SIZE : SLICE_SIZE + KNOT_NUMBERS] = knots[i]
-        numbers[i, SLICE_SIZE + KNOT_NUMBERS :] = coefficients[i]
+        for j in range(KNOT_NUMBERS):
+            numbers[i, SLICE_SIZE + j] = knots[i, j]
+        for j in range(coefficients.shape[1]):
+            numbers[i, SLICE_SIZE + KNOT_NUMBERS + j] = coefficients[i, j]
         round_significant(numbers[i], DIGITS)
     return numbers
 

@@ -134,7 +134,9 @@ def residual_grid(x: FloatArray, knots: FloatArray, density: int, vertex: FloatA
         return 0
     y0, sigma, _, _, _ = geometry(x)
     per_cell = CELL_POINTS * density
-    cells = np.arange(per_cell * (count + 3) + 1) / per_cell - 2.0
+    cells = np.empty(per_cell * (count + 3) + 1)
+    for j in range(cells.shape[0]):
+        cells[j] = j / per_cell - 2.0
     around = np.empty(vertex.shape[0])
     inside = ZERO
     for j in range(vertex.shape[0]):

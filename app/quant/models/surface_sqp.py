@@ -14,7 +14,7 @@ from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.models.constraint_rows import Rows, cut_rows
 from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
-from app.quant.models.local_minima import Minima, empty_minima
+from app.quant.models.local_minima import empty_minima
 from app.quant.models.merit_search import (
     Merit,
     Penalties,
@@ -82,41 +82,6 @@ def adapted_damping(damping: float, fraction: float) -> float:
 
 
 @kernel
-def settle(
-    stage: int,
-    problem: SurfaceProblem,
-    size: IntArray,
-    scan: ScanGrid,
-    margins: Margins,
-    here: Place,
-    merit: Merit,
-    best: Place,
-    lowest: float,
-    spare: Place,
-    minima: Minima,
-) -> tuple[float, float]:
-    """Leave an infeasible end for a withdrawn residual or the best feasible iterate, if any; return (f, violation)."""
-    f, worst = merit.objective, violation(merit)
-    if stage != SVI_STAGE and worst >= FEASIBLE:
-        withdrawn = withdraw(problem, size, here.svi, here.coefficients, scan, margins, minima, spare.coefficients)
-        if withdrawn < FEASIBLE:
-            unused_h = np.empty((size.shape[0], 1, 1))
-            unused_g = np.empty((size.shape[0], 1))
-            objective = surface_objective(stage, problem, size, here.svi, spare.coefficients, VALUE, unused_h, unused_g)
-            if objective < lowest:
-                copy_rows(spare.coefficients, here.coefficients)
-                f, worst = objective, withdrawn
-    if worst >= FEASIBLE and lowest < INFINITE:
-        copy_place(best, here)
-        f = lowest
-        butterfly, calendar = find_minima(
-            stage, here.svi, here.coefficients, problem.knots, size, scan, margins, minima
-        )
-        worst = butterfly + calendar
-    return f, worst
-
-
-@kernel
 def solve_surface(
     stage: int,
     problem: SurfaceProblem,
@@ -140,7 +105,7 @@ def solve_surface(
     here = Place(svi, coefficients)
     trial = Place(svi.copy(), coefficients.copy())
     best = Place(svi.copy(), coefficients.copy())
-    lowest = INFINITE
+    lowest = Merit(INFINITE, INFINITE, INFINITE)
     minima, trial_minima = empty_minima(n), empty_minima(n)
     margins = controls.margins
     butterfly, calendar = find_minima(stage, svi, coefficients, problem.knots, size, scan, margins, minima)
@@ -154,8 +119,8 @@ def solve_surface(
         if moved:
             f = surface_objective(stage, problem, size, svi, coefficients, DERIVATIVES, H, g)
             merit = Merit(f, merit.butterfly, merit.calendar)
-            if violation(merit) < FEASIBLE and f < lowest:
-                lowest = f
+            if violation(merit) < FEASIBLE and f < lowest.objective:
+                lowest = merit
                 copy_place(here, best)
                 if controls.stop_when_feasible:
                     break
@@ -186,5 +151,13 @@ def solve_surface(
         calm = change < controls.tolerance * (merit.objective + 1e-9) and violation(merit) < FEASIBLE
         small = small + 1 if calm else 0
         converged = small == 2
-    f, worst = settle(stage, problem, size, scan, margins, here, merit, best, lowest, trial, minima)
-    return SqpOutcome(iterations, f, worst, converged, count)
+    if stage != SVI_STAGE and violation(merit) >= FEASIBLE:
+        withdrawn = withdraw(problem, size, svi, coefficients, scan, margins, minima, trial.coefficients)
+        f = surface_objective(stage, problem, size, svi, trial.coefficients, VALUE, H, g)
+        if withdrawn < FEASIBLE and f < lowest.objective:
+            copy_rows(trial.coefficients, best.coefficients)
+            lowest = Merit(f, withdrawn, 0.0)
+    if violation(merit) >= FEASIBLE and lowest.objective < INFINITE:
+        copy_place(best, here)
+        merit = lowest
+    return SqpOutcome(iterations, merit.objective, violation(merit), converged, count)

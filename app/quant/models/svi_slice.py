@@ -152,22 +152,22 @@ def projected_step(
         error = linear[0] + d * y + c * r - w[j]
         for p in range(5):
             g[p] += weight[j] * error * jac[p]
-            for z in range(5):
+            for z in range(p, 5):
                 H[p, z] += weight[j] * jac[p] * jac[z]
     for p in range(3):
         pivot = H[p, p]
         if pivot <= 1e-300:
             continue
         for r in range(p + 1, 5):
-            ratio = H[r, p] / pivot
-            for z in range(p, 5):
+            ratio = H[p, r] / pivot
+            for z in range(r, 5):
                 H[r, z] -= ratio * H[p, z]
             g[r] -= ratio * g[p]
     h11 = H[3, 3] * (1.0 + damping) + 1e-300
     h22 = H[4, 4] * (1.0 + damping) + 1e-300
-    determinant = max(h11 * h22 - H[3, 4] * H[4, 3], 1e-12 * h11 * h22)
+    determinant = max(h11 * h22 - H[3, 4] * H[3, 4], 1e-12 * h11 * h22)
     step[0] = -(h22 * g[3] - H[3, 4] * g[4]) / determinant
-    step[1] = -(h11 * g[4] - H[4, 3] * g[3]) / determinant
+    step[1] = -(h11 * g[4] - H[3, 4] * g[3]) / determinant
     if at_bound * step[1] > 0.0:
         step[0] = -g[3] / h11
         step[1] = 0.0

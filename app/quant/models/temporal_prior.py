@@ -15,11 +15,11 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
-from app.quant.models.packed_curve import slice_point
+from app.quant.models.packed_curve import knot_place, spline_value, svi_variances
 from app.quant.models.previous_slices import PreviousSlices
 from app.quant.models.quote_loss import MID, OUTSIDE, UNBOUNDED_SCALE, WEIGHT, WIDTH, K
 from app.quant.models.surface_objective import SurfaceProblem
-from app.quant.models.svi_coordinates import SLICE_SIZE, from_raw, geometry
+from app.quant.models.svi_coordinates import SLICE_SIZE, from_raw
 
 PSEUDO_QUOTES: Final = 13
 """Pseudo quotes a slice."""
@@ -42,13 +42,14 @@ def innovations(
     """Write mid - previous vol at each k, in vol points; with ``residual`` the previous vol has its spline."""
     x = np.empty(SLICE_SIZE)
     from_raw(previous.raw[i], x)
-    shape = geometry(x)
-    knots = previous.knots[i].copy()
-    if not residual:
-        knots[3] = 0.0
-    for j in range(k.shape[0]):
-        w, _, _ = slice_point(x, shape, knots, previous.coefficients[i], k[j])
-        out[j] = mid[j] - 100.0 * math.sqrt(max(w, 0.0) / previous.t[i])
+    n = k.shape[0]
+    w = np.empty(n)
+    svi_variances(x, k, n, w)
+    count = int(previous.knots[i, 3]) if residual else 0
+    for j in range(n):
+        if count > 0:
+            w[j] += x[0] * spline_value(previous.coefficients[i], count, knot_place(previous.knots[i], k[j]))[0]
+        out[j] = mid[j] - 100.0 * math.sqrt(max(w[j], 0.0) / previous.t[i])
 
 
 @kernel
