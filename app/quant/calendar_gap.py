@@ -8,7 +8,7 @@ import numpy as np
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.line_search import DROP, FAR, raw_samples
-from app.quant.svi_jet import slice_point
+from app.quant.svi_jet import slice_point, slice_points
 
 SAMPLES: Final = 33.0
 """Samples a slice of the search for the least gap: steps of about a half in asinh((k - m)/sigma)."""
@@ -45,6 +45,21 @@ def ratio(
 
 
 @kernel
+def ratios(
+    raw: FloatArray, frame: FloatArray, count: IntArray, cubics: FloatArray, i: int, ks: FloatArray
+) -> FloatArray:
+    """Return w_late/w_early of pair ``i`` at each of ``ks``, -inf where w_early <= 0."""
+    n = ks.shape[0]
+    early, late, w1, w2 = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    slice_points(raw[i], frame[i], count[i], cubics[i], ks, early, w1, w2)
+    slice_points(raw[i + 1], frame[i + 1], count[i + 1], cubics[i + 1], ks, late, w1, w2)
+    for j in range(n):
+        value = late[j] / early[j]
+        late[j] = value if early[j] > 0.0 else -math.inf
+    return late
+
+
+@kernel
 def least_ratio_near(
     ks: FloatArray,
     raw: FloatArray,
@@ -61,9 +76,8 @@ def least_ratio_near(
     by bisection.
     """
     n = ks.shape[0]
-    value = np.empty(n)
+    value = ratios(raw, frame, count, cubics, i, ks)
     for j in range(n):
-        value[j] = ratio(raw, frame, count, cubics, i, ks[j])[0]
         if value[j] < best:
             best = value[j]
             where = ks[j]
@@ -112,10 +126,11 @@ def least_ratios(
                     place = side * math.inf
         left, right = supports(count, knots, i)
         for j in (i, i + 1):
-            ks = raw_samples(raw[j], FAR * max(1.0, abs(raw[j, 3])), SAMPLES, left, right)
-            best, place = least_ratio_near(ks, raw, frame, count, cubics, i, best, place)
             if count[j] > 0:
                 best, place = least_ratio_near(knots[j, : count[j] + 4], raw, frame, count, cubics, i, best, place)
+        for j in (i, i + 1):
+            ks = raw_samples(raw[j], FAR * max(1.0, abs(raw[j, 3])), SAMPLES, left, right)
+            best, place = least_ratio_near(ks, raw, frame, count, cubics, i, best, place)
         least[i] = best
         where[i] = place
     return least, where

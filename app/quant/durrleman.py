@@ -12,7 +12,7 @@ import numpy as np
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.line_search import DROP, FAR, GOLDEN, SECTIONS, bracket, raw_samples, subdivided
-from app.quant.svi_jet import ROUNDING, slice_point
+from app.quant.svi_jet import ROUNDING, slice_point, slice_points
 
 RESOLUTION: Final = 2.0**-20
 """Values inside a cell are bounded with errors inflated by 1/RESOLUTION; so every computed factor is within
@@ -87,14 +87,26 @@ def durrleman(raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray
 
 
 @kernel
+def durrleman_values(raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, ks: FloatArray) -> FloatArray:
+    """Return :func:`durrleman` at each of ``ks``."""
+    n = ks.shape[0]
+    g, w, w1, w2 = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    slice_points(raw, frame, count, cubics, ks, w, w1, w2)
+    for i in range(n):
+        h = 1.0 - 0.5 * ks[i] * w1[i] / w[i]
+        value = h * h - 0.25 * w1[i] * w1[i] * (1.0 / w[i] + 0.25) + 0.5 * w2[i]
+        g[i] = value if w[i] > 0.0 else -math.inf
+    return g
+
+
+@kernel
 def least_durrleman_near(
     ks: FloatArray, raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, best: float, where: float
 ) -> tuple[float, float]:
     """Return the least of ``best`` and of g around ``ks`` (ascending), and its place."""
     n = ks.shape[0]
-    g = np.empty(n)
+    g = durrleman_values(raw, frame, count, cubics, ks)
     for i in range(n):
-        g[i] = durrleman(raw, frame, count, cubics, ks[i])
         if g[i] < best:
             best = g[i]
             where = ks[i]
@@ -139,12 +151,13 @@ def least_durrleman(
                 if limit < best:
                     best = limit
                     place = side * math.inf
+        if count[i] > 0:
+            ks = subdivided(knots[i], count[i])
+            best, place = least_durrleman_near(ks, raw[i], frame[i], count[i], cubics[i], best, place)
+        if b > 0.0:
             reach = FAR * max(1.0, abs(m), abs(a) / max(b, SMALLEST_SLOPE))
             left, right = (knots[i, 0], knots[i, count[i] + 3]) if count[i] > 0 else (m, m)
             ks = raw_samples(raw[i], reach, SAMPLES, left, right)
-            best, place = least_durrleman_near(ks, raw[i], frame[i], count[i], cubics[i], best, place)
-        if count[i] > 0:
-            ks = subdivided(knots[i], count[i])
             best, place = least_durrleman_near(ks, raw[i], frame[i], count[i], cubics[i], best, place)
         least[i] = best
         where[i] = place

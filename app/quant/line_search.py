@@ -35,11 +35,14 @@ def raw_samples(raw: FloatArray, reach: float, samples: float, left: float, righ
     """
     m, sigma = raw[3], raw[4]
     furthest = min(math.asinh(reach / sigma), FARTHEST)
+    step = math.exp(2.0 * furthest / (samples - 1.0))
+    z = math.exp(-furthest)
     ks = np.empty(int(samples) + 2)
     n = 0
     inside = False
-    for i in range(int(samples)):
-        k = m + sigma * math.sinh(furthest * (2.0 * i / (samples - 1.0) - 1.0))
+    for _ in range(int(samples)):
+        k = m + 0.5 * sigma * (z - 1.0 / z)
+        z *= step
         if not left < k < right:
             if inside:
                 ks[n] = right

@@ -24,6 +24,7 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
+from app.quant.elementary import natural_log
 from app.quant.models.svi_curve import SviCurve
 
 ROUNDING: Final = 64.0 * float(np.finfo(np.float64).eps)
@@ -199,3 +200,46 @@ def slice_point(
     f1 = (c1 + v * (2.0 * c2 + v * 3.0 * c3)) / h
     f2 = (2.0 * c2 + v * 6.0 * c3) / (h * h)
     return w + c0 + v * (c1 + v * (c2 + v * c3)), w1 + f1 * u, w2 + (f2 - k * u * f1) * u2
+
+
+@kernel
+def slice_points(
+    raw: FloatArray,
+    frame: FloatArray,
+    count: int,
+    cubics: FloatArray,
+    k: FloatArray,
+    w: FloatArray,
+    w1: FloatArray,
+    w2: FloatArray,
+) -> None:
+    """Write w, w', w'' at many ``k``, as :func:`slice_point`: in straight lines, so that several are done at once."""
+    a, b, rho, m, sigma = raw[0], raw[1], raw[2], raw[3], raw[4]
+    n, s2 = k.shape[0], sigma * sigma
+    for i in range(n):
+        y = k[i] - m
+        r2 = y * y + s2
+        root = math.sqrt(r2)
+        w[i] = a + b * (rho * y + root)
+        w1[i] = b * (rho + y / root)
+        w2[i] = b * s2 / (r2 * root)
+    if count == 0:
+        return
+    q, h, first = frame[0], frame[1], frame[2]
+    u, x = np.empty(n), np.empty(n)
+    for i in range(n):
+        root = math.sqrt(q * q + k[i] * k[i])
+        u[i] = 1.0 / root
+        x[i] = math.copysign(natural_log((abs(k[i]) + root) / q), k[i]) / h - first + 2.0
+    g = 1.0 / h
+    for i in range(n):
+        if not 0.0 <= x[i] < count + 3.0:
+            continue
+        piece = int(x[i])
+        c0, c1, c2, c3 = cubics[piece, 0], cubics[piece, 1], cubics[piece, 2], cubics[piece, 3]
+        v = x[i] - piece - 0.5
+        f1 = (c1 + v * (2.0 * c2 + v * 3.0 * c3)) * g
+        f2 = (2.0 * c2 + v * 6.0 * c3) * (g * g)
+        w[i] += c0 + v * (c1 + v * (c2 + v * c3))
+        w1[i] += f1 * u[i]
+        w2[i] += (f2 - k[i] * u[i] * f1) * (u[i] * u[i])
