@@ -16,7 +16,7 @@ TENOR_BUCKETS: Final = (("1w", 14.0), ("1m", 60.0), ("3m", 135.0), ("6m", 270.0)
 """Buckets of maturity by their upper bound in days, near the geometric middle of neighbouring tenors."""
 
 _BUCKET_ENDS: Final = np.array([upper for _, upper in TENOR_BUCKETS])
-_AT_THE_MONEY: Final = DELTA_NAMES.index("ATM")
+_WINGS: Final = [i for i, name in enumerate(DELTA_NAMES) if name != "ATM"]
 _D1: Final = np.array([NormalDist().inv_cdf(p) for p in (0.90, 0.75, 0.25, 0.10)])
 """d1 at the wing deltas, which are Phi(d1) for calls and Phi(d1) - 1 for puts."""
 _SEARCH: Final = np.linspace(-8.0, 8.0, 49)
@@ -47,18 +47,20 @@ def node_vols(surface: VolSurface) -> FloatArray:
     if not covered:
         return vols
     t = np.array(TENOR_DAYS)[covered] / 365.0
-    k = _SEARCH * np.sqrt(_variance(surface, np.zeros((t.size, 1)), t))
+    k = _SEARCH * np.sqrt(np.interp(t, surface.stack.maturities, surface.stack.at_the_money))[:, np.newaxis]
     d1 = _d1(surface, k, t)
-    low = np.stack([_last_above(row) for row in d1])
-    left, right = (np.take_along_axis(k, np.maximum(low, 0) + side, axis=1) for side in (0, 1))
-    at_left, at_right = (np.take_along_axis(d1, np.maximum(low, 0) + side, axis=1) for side in (0, 1))
-    chord = (right - left) / (at_right - at_left)
-    strikes = left + (_D1 - at_left) * chord
+    low = _last_above(d1)
+    each, at = np.arange(t.size)[:, np.newaxis], np.maximum(low, 0)
+    left, at_left = k[each, at], d1[each, at]
+    chord = (k[each, at + 1] - left) / (d1[each, at + 1] - at_left)
+    wings = left + (_D1 - at_left) * chord
     for _ in range(_CHORD_STEPS):
-        strikes = strikes + (_D1 - _d1(surface, strikes, t)) * chord
-    strikes = np.insert(strikes, _AT_THE_MONEY, 0.0, axis=1)
-    found = np.sqrt(_variance(surface, strikes, t) / t[:, None])
-    vols[covered] = np.where(np.insert(low >= 0, _AT_THE_MONEY, True, axis=1), found, np.nan)
+        wings = wings + (_D1 - _d1(surface, wings, t)) * chord
+    strikes = np.zeros((t.size, len(DELTA_NAMES)))
+    strikes[:, _WINGS] = wings
+    found = np.sqrt(_variance(surface, strikes, t) / t[:, np.newaxis])
+    found[:, _WINGS] = np.where(low < 0, np.nan, found[:, _WINGS])
+    vols[covered] = found
     return vols
 
 
@@ -73,7 +75,7 @@ def _d1(surface: VolSurface, k: FloatArray, t: FloatArray) -> FloatArray:
 
 
 def _last_above(d1: FloatArray) -> IntArray:
-    """Return for each target the index after which d1 falls to it, -1 where it does not."""
-    above = d1[None, :] > _D1[:, None]
-    crossing = above[:, :-1] & ~above[:, 1:]
-    return np.where(crossing.any(axis=1), crossing.argmax(axis=1), -1)
+    """Return for each row and target the index after which d1 falls to the target, -1 where it does not."""
+    above = d1[:, np.newaxis, :] > _D1[:, np.newaxis]
+    crossing = above[:, :, :-1] & ~above[:, :, 1:]
+    return np.where(crossing.any(axis=2), crossing.argmax(axis=2), -1)
