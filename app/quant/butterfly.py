@@ -96,6 +96,7 @@ def stretched(k: float, m: float, sigma: float) -> float:
 def raw_slices_proven(raw: FloatArray, count: IntArray, knots: FloatArray) -> BoolArray:
     """Prove of each slice's raw SVI: w > 0, wing slopes below 2, and g > 0 outside the support of its residual."""
     proven = np.zeros(raw.shape[0], np.bool_)
+    mirrored, mirrored_guard = np.empty(DEGREE + 1), np.empty(DEGREE + 1)
     for i in range(raw.shape[0]):
         a, b, rho, m, sigma = raw[i, 0], raw[i, 1], raw[i, 2], raw[i, 3], raw[i, 4]
         least = b * sigma * math.sqrt(1.0 - rho * rho)
@@ -114,12 +115,12 @@ def raw_slices_proven(raw: FloatArray, count: IntArray, knots: FloatArray) -> Bo
             right = knots[i, last] - KNOT_OVERLAP * (knots[i, last] - knots[i, last - 1])
         polynomial = durrleman_polynomial(a, b * sigma, rho, m, sigma, -1.0)
         guard = durrleman_polynomial(abs(a), b * sigma, rho, abs(m), sigma, 1.0)
-        guard *= POLYNOMIAL_ROUNDING
+        for j in range(DEGREE + 1):
+            guard[j] *= POLYNOMIAL_ROUNDING
+            mirrored[DEGREE - j], mirrored_guard[DEGREE - j] = polynomial[j], guard[j]
         proven[i] = positive_up_to(polynomial, guard, OVERLAP * stretched(left, m, sigma))
         if proven[i]:
-            proven[i] = positive_up_to(
-                polynomial[::-1].copy(), guard[::-1].copy(), OVERLAP / stretched(right, m, sigma)
-            )
+            proven[i] = positive_up_to(mirrored, mirrored_guard, OVERLAP / stretched(right, m, sigma))
     return proven
 
 

@@ -45,21 +45,6 @@ def ratio(
 
 
 @kernel
-def ratios(
-    raw: FloatArray, frame: FloatArray, count: IntArray, cubics: FloatArray, i: int, ks: FloatArray
-) -> FloatArray:
-    """Return w_late/w_early of pair ``i`` at each of ``ks``, -inf where w_early <= 0."""
-    n = ks.shape[0]
-    early, late, w1, w2 = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    slice_points(raw[i], frame[i], count[i], cubics[i], ks, early, w1, w2)
-    slice_points(raw[i + 1], frame[i + 1], count[i + 1], cubics[i + 1], ks, late, w1, w2)
-    for j in range(n):
-        value = late[j] / early[j]
-        late[j] = value if early[j] > 0.0 else -math.inf
-    return late
-
-
-@kernel
 def least_ratio_near(
     ks: FloatArray,
     raw: FloatArray,
@@ -76,8 +61,12 @@ def least_ratio_near(
     by bisection.
     """
     n = ks.shape[0]
-    value = ratios(raw, frame, count, cubics, i, ks)
+    w, w1, w2, value = np.empty((2, n)), np.empty(n), np.empty(n), np.empty(n)
+    for side in range(2):
+        j = i + side
+        slice_points(raw[j], frame[j], count[j], cubics[j], ks, w[side], w1, w2)
     for j in range(n):
+        value[j] = w[1, j] / w[0, j] if w[0, j] > 0.0 else -math.inf
         if value[j] < best:
             best = value[j]
             where = ks[j]
@@ -125,11 +114,12 @@ def least_ratios(
                     best = limit
                     place = side * math.inf
         left, right = supports(count, knots, i)
-        for j in (i, i + 1):
-            if count[j] > 0:
-                best, place = least_ratio_near(knots[j, : count[j] + 4], raw, frame, count, cubics, i, best, place)
-        for j in (i, i + 1):
-            ks = raw_samples(raw[j], FAR * max(1.0, abs(raw[j, 3])), SAMPLES, left, right)
+        for part in range(4):
+            j = i + part % 2
+            if part < 2:
+                ks = knots[j, : count[j] + 4 if count[j] > 0 else 0]
+            else:
+                ks = raw_samples(raw[j], FAR * max(1.0, abs(raw[j, 3])), SAMPLES, left, right)
             best, place = least_ratio_near(ks, raw, frame, count, cubics, i, best, place)
         least[i] = best
         where[i] = place

@@ -81,13 +81,10 @@ def cell_proven(
     piece: IntArray,
     low: float,
     high: float,
-    start: FloatArray,
-    stop: FloatArray,
 ) -> int:
-    """Prove w_late > w_early on [low, high], in ``piece[0]`` of slice i and ``piece[1]`` of the next: cells, or -1.
-
-    ``start`` and ``stop`` are room for STACK + 1 cells.
-    """
+    """Prove w_late > w_early on [low, high], in ``piece[0]`` of slice i and ``piece[1]`` of the next: cells, or -1."""
+    start = np.empty(STACK + 1)
+    stop = np.empty(STACK + 1)
     start[0] = low
     stop[0] = high
     top = 1
@@ -118,7 +115,6 @@ def pair_cells(raw: FloatArray, frame: FloatArray, count: IntArray, knots: Float
     """Prove w_late > w_early on the whole line for each neighbouring pair: the cells it took, -1 for "not proven"."""
     used = np.full(raw.shape[0] - 1, -1)
     piece = np.empty(2, np.int64)
-    start, stop = np.empty(STACK + 1), np.empty(STACK + 1)
     for i in range(raw.shape[0] - 1):
         left, right = supports(count, knots, i)
         upper = tail_start(raw[i], raw[i + 1], 1.0, right)
@@ -137,7 +133,7 @@ def pair_cells(raw: FloatArray, frame: FloatArray, count: IntArray, knots: Float
             if end > at:
                 piece[0] = early if early + 1 < early_knots else -1
                 piece[1] = late if late + 1 < late_knots else -1
-                proven = cell_proven(raw, frame, cubics, i, piece, at, end, start, stop)
+                proven = cell_proven(raw, frame, cubics, i, piece, at, end)
                 cells = cells + proven if proven > 0 else -1
             early += next_early == end
             late += next_late == end

@@ -87,8 +87,10 @@ def durrleman(raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray
 
 
 @kernel
-def durrleman_values(raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, ks: FloatArray) -> FloatArray:
-    """Return :func:`durrleman` at each of ``ks``."""
+def least_durrleman_near(
+    ks: FloatArray, raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, best: float, where: float
+) -> tuple[float, float]:
+    """Return the least of ``best`` and of g around ``ks`` (ascending), and its place."""
     n = ks.shape[0]
     g, w, w1, w2 = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     slice_points(raw, frame, count, cubics, ks, w, w1, w2)
@@ -96,16 +98,6 @@ def durrleman_values(raw: FloatArray, frame: FloatArray, count: int, cubics: Flo
         h = 1.0 - 0.5 * ks[i] * w1[i] / w[i]
         value = h * h - 0.25 * w1[i] * w1[i] * (1.0 / w[i] + 0.25) + 0.5 * w2[i]
         g[i] = value if w[i] > 0.0 else -math.inf
-    return g
-
-
-@kernel
-def least_durrleman_near(
-    ks: FloatArray, raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, best: float, where: float
-) -> tuple[float, float]:
-    """Return the least of ``best`` and of g around ``ks`` (ascending), and its place."""
-    n = ks.shape[0]
-    g = durrleman_values(raw, frame, count, cubics, ks)
     for i in range(n):
         if g[i] < best:
             best = g[i]
@@ -151,13 +143,15 @@ def least_durrleman(
                 if limit < best:
                     best = limit
                     place = side * math.inf
-        if count[i] > 0:
-            ks = subdivided(knots[i], count[i])
-            best, place = least_durrleman_near(ks, raw[i], frame[i], count[i], cubics[i], best, place)
-        if b > 0.0:
-            reach = FAR * max(1.0, abs(m), abs(a) / max(b, SMALLEST_SLOPE))
-            left, right = (knots[i, 0], knots[i, count[i] + 3]) if count[i] > 0 else (m, m)
-            ks = raw_samples(raw[i], reach, SAMPLES, left, right)
+        for outside in (False, True):
+            if outside and b > 0.0:
+                reach = FAR * max(1.0, abs(m), abs(a) / max(b, SMALLEST_SLOPE))
+                left, right = (knots[i, 0], knots[i, count[i] + 3]) if count[i] > 0 else (m, m)
+                ks = raw_samples(raw[i], reach, SAMPLES, left, right)
+            elif not outside and count[i] > 0:
+                ks = subdivided(knots[i], count[i])
+            else:
+                continue
             best, place = least_durrleman_near(ks, raw[i], frame[i], count[i], cubics[i], best, place)
         least[i] = best
         where[i] = place

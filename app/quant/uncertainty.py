@@ -80,7 +80,7 @@ def _propagated(
     smiles: Sequence[Smile], t: FloatArray, curves: Sequence[SviCurve]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     svi = StackedSvi.of(curves)
-    places, sds = (np.empty((len(curves), NODES.shape[0])) for _ in range(2))
+    places, sds = (np.full((len(curves), NODES.shape[0]), np.nan) for _ in range(2))
     covariances = np.empty((len(curves), SLICE_SIZE, SLICE_SIZE))
     node_sds(
         np.cumsum([0, *map(len, smiles)]),

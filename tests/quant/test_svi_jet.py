@@ -9,7 +9,7 @@ from app.quant.butterfly import durrleman_polynomial, residual_cells, stretched
 from app.quant.calendar_spread import difference_bounds, pair_cells, tail_start
 from app.quant.durrleman import durrleman_lower_bound
 from app.quant.models.svi_curve import SviCurve
-from app.quant.svi_jet import PublishedSlices, published_slices, slice_jet, slice_point
+from app.quant.svi_jet import PublishedSlices, published_slices, slice_jet, slice_point, slice_points
 from tests.quant.published_surfaces import btc_surface, random_svi, ssvi, with_residual
 
 
@@ -47,6 +47,17 @@ def test_values_agree_with_the_published_curve() -> None:
             w, w1, w2, *_ = jet(p, piece, float(x), 0.0)
             assert np.abs(np.array(point) - expected[:, i]).max() <= 1e-12 * scale.max()
             assert np.abs(np.array([w, w1, w2]) - expected[:, i]).max() <= 1e-12 * scale.max()
+
+
+def test_many_points_at_once_are_the_points() -> None:
+    k = np.concatenate([-np.geomspace(1e4, 1e-6, 80), np.zeros(1), np.geomspace(1e-6, 1e4, 80)])
+    for curve in [*curves(5, 20), ssvi(0.04, -0.3, 2.0)]:
+        p = published(curve)
+        shape = p.raw[0], p.frame[0], p.count[0], p.cubics[0]
+        found = np.empty((3, k.size))
+        slice_points(*shape, k, *found)
+        expected = np.array([slice_point(*shape, x) for x in k]).T
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(expected[:, np.abs(k) < 1.0]).max())
 
 
 def test_the_taylor_remainder_holds() -> None:

@@ -52,19 +52,18 @@ def sandwich_covariance(
             row = start[i] + a if a < SUPPORT else band + a - SUPPORT
             for b in range(a + 1):
                 h[row, start[i] + b if b < SUPPORT else band + b - SUPPORT] += u[i, a] * u[i, b]
-    factorise(h, band)
-    forward_solve(h, band, targets)
+    eliminate(h, band, targets)
     q = covariance.shape[0]
     for c in range(m):
         variance[c] = 0.0
-    covariance[:, :] = 0.0
-    for row in range(p):
-        for c in range(m):
+        for row in range(p):
             variance[c] += targets[row, c] * targets[row, c]
-        for a in range(q):
-            for b in range(q):
+    for a in range(q):
+        for b in range(q):
+            covariance[a, b] = 0.0
+            for row in range(p):
                 covariance[a, b] += targets[row, a] * targets[row, b]
-    backward_solve(h, band, targets)
+    substitute_back(h, band, targets)
     here, ahead = np.zeros(m), np.zeros(m)
     for i in range(n):
         fading = math.exp((z[i - 1] - z[i]) / length) if i > 0 else 0.0
@@ -89,29 +88,24 @@ def first_column(row: int, band: int) -> int:
 
 
 @kernel
-def factorise(h: FloatArray, band: int) -> None:
-    """Turn the lower half of ``h`` into its Cholesky factor."""
+def eliminate(h: FloatArray, band: int, x: FloatArray) -> None:
+    """Turn the lower half of ``h`` into its Cholesky factor L and the columns of ``x`` into L^-1 x."""
     for a in range(h.shape[0]):
-        for b in range(first_column(a, band), a + 1):
+        first = first_column(a, band)
+        for b in range(first, a + 1):
             rest = h[a, b]
-            for j in range(max(first_column(a, band), first_column(b, band)), b):
+            for j in range(max(first, first_column(b, band)), b):
                 rest -= h[a, j] * h[b, j]
             h[a, b] = math.sqrt(rest) if a == b else rest / h[b, b]
-
-
-@kernel
-def forward_solve(factor: FloatArray, band: int, x: FloatArray) -> None:
-    """Turn the columns of ``x`` into L^-1 x."""
-    for a in range(x.shape[0]):
-        for j in range(first_column(a, band), a):
+        for j in range(first, a):
             for c in range(x.shape[1]):
-                x[a, c] -= factor[a, j] * x[j, c]
+                x[a, c] -= h[a, j] * x[j, c]
         for c in range(x.shape[1]):
-            x[a, c] /= factor[a, a]
+            x[a, c] /= h[a, a]
 
 
 @kernel
-def backward_solve(factor: FloatArray, band: int, x: FloatArray) -> None:
+def substitute_back(factor: FloatArray, band: int, x: FloatArray) -> None:
     """Turn the columns of ``x`` into L'^-1 x."""
     for a in range(x.shape[0] - 1, -1, -1):
         for c in range(x.shape[1]):

@@ -66,7 +66,8 @@ def vol_gradient(
 ) -> int:
     """Write d vol / d(c_j, c_j+1, c_j+2, c_j+3, a, b, rho, m, sigma) at ``k`` and return j, the first coefficient that
     may be alive there; the c_j scale with SVI's ``at_the_money`` variance, held fixed. Those there are not have 0."""
-    out[:SUPPORT] = 0.0
+    for j in range(SUPPORT):
+        out[j] = 0.0
     w = raw_svi_gradient(raw, k, out[SUPPORT:])
     start, count = 0, int(knots[3])
     if count > 0:
@@ -133,8 +134,8 @@ def node_sds(
     """Write log-moneyness and predictive sd at ``nodes`` (in deviations at the money) of each slice, shape (n, m), and
     the covariance of its raw SVI parameters, shape (n, 5, 5).
 
-    The predictive sd is that of a mid the market may show there: the curve's own and the quotes' noise. NaN where a
-    slice has no variance at the money.
+    The predictive sd is that of a mid the market may show there: the curve's own and the quotes' noise. A slice
+    without variance at the money is left out.
     """
     m = nodes.shape[0]
     gradient = np.empty(ALIVE)
@@ -143,7 +144,6 @@ def node_sds(
         first, n = offsets[i], offsets[i + 1] - offsets[i]
         at_the_money = raw_svi_gradient(raw[i], 0.0, gradient)
         if not at_the_money > 0.0:
-            places[i], sds[i], covariances[i] = np.nan, np.nan, np.nan
             continue
         deviation = math.sqrt(at_the_money)
         z, u, start = np.empty(n), np.empty((n, ALIVE)), np.empty(n, np.int64)
