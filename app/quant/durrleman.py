@@ -143,6 +143,7 @@ def least_durrleman(
                 if limit < best:
                     best = limit
                     place = side * math.inf
+        # Inside the residual first: the least g is mostly there, and spares the valleys outside a search.
         for outside in (False, True):
             if outside and b > 0.0:
                 reach = FAR * max(1.0, abs(m), abs(a) / max(b, SMALLEST_SLOPE))
