@@ -165,6 +165,21 @@ def test_points_of_every_kind_at_once_answer_as_each_alone(surface: VolSurface) 
             assert together[name][i] == pytest.approx(value, rel=1e-12, nan_ok=True), name
 
 
+@pytest.mark.parametrize("model", ["svi", "essvi", "sabr"])
+def test_every_model_answers_by_delta_and_far_out(model: str) -> None:
+    surface = calibrate_surface(known_chain(), model=model).surface
+    deltas = [-0.999, -0.5, -0.1, -1e-9, 1e-9, 0.1, 0.5, 0.999]
+    tenors = [0.5, 2.0, 20.0, 90.0, 200.0]
+    columns = {"tenor_days": tenors * len(deltas), "delta": [delta for delta in deltas for _ in tenors]}
+    answer = evaluate(surface, points(len(columns["delta"]), greeks=True, **columns))
+    none = answer["status"] == "no_such_delta"
+    assert none.mean() < 0.2
+    np.testing.assert_allclose(answer["delta"][~none], np.array(columns["delta"])[~none], rtol=1e-9)
+    for name, values in answer.items():
+        if name not in ("status", "vol_low", "vol_high"):
+            assert np.isfinite(values[~none]).all(), name
+
+
 def test_too_many_points(surface: VolSurface) -> None:
     n = MAX_POINTS + 1
     with pytest.raises(InvalidQuery, match="at most"):
