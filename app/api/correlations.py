@@ -26,6 +26,11 @@ UNDERLYINGS: Final = rf"^{_NAME}(,{_NAME}){{0,{MOST_UNDERLYINGS - 1}}}$"
 MOST_MINUTES: Final = 7 * 24 * 60
 """Of a window or a half-life: a week."""
 
+LEAST_BAR_MINUTES: Final = 0.1
+"""Below six seconds the age of quotes and the times of chains make the changes."""
+MOST_BARS: Final = 10_080
+"""In one window: 30 MB of numbers for 40 factors."""
+
 CORRELATIONS: Final = operation(
     "getCorrelations",
     "Get the correlations of forwards, vol levels, skews, curvatures and slopes, and how vols follow forwards",
@@ -52,12 +57,15 @@ def correlations_router(context: ApiContext) -> APIRouter:
         caller: Annotated[Caller, may_read],
         underlyings: Annotated[str, Query(pattern=UNDERLYINGS, description="Names, with commas between them.")],
         window_minutes: Annotated[int, Query(ge=1, le=MOST_MINUTES)] = 720,
-        bar_minutes: Annotated[int, Query(ge=1, le=60)] = 5,
+        bar_minutes: Annotated[float, Query(ge=LEAST_BAR_MINUTES, le=60.0)] = 5.0,
         half_life_minutes: Annotated[float, Query(ge=1.0, le=MOST_MINUTES)] = 120.0,
     ) -> Response:
         names = underlyings.split(",")
         if len(set(names)) < len(names):
             raise InvalidRequest(f"query parameter underlyings: each is named once, got {underlyings!r}")
+        if window_minutes > MOST_BARS * bar_minutes:
+            bars = f"{window_minutes / bar_minutes:.0f} bars"
+            raise InvalidRequest(f"query parameter window_minutes: holds {bars} of bar_minutes, at most {MOST_BARS}")
         for name in names:
             caller.check_underlying(name)
         points = {}

@@ -7,7 +7,7 @@ from app.service.correlation_document import CORRELATION_UNITS
 CORRELATIONS_EXAMPLE: Final[dict[str, Any]] = {
     "as_of": "2023-04-12T16:25:00.000Z",
     "window_minutes": 720,
-    "bar_minutes": 5,
+    "bar_minutes": 5.0,
     "half_life_minutes": 120.0,
     "underlyings": ["BTC", "ETH"],
     "factors": [

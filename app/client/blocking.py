@@ -107,7 +107,7 @@ class Client:
         self,
         *underlyings: str,
         window_minutes: int | None = None,
-        bar_minutes: int | None = None,
+        bar_minutes: float | None = None,
         half_life_minutes: float | None = None,
     ) -> Correlations:
         """Return how forwards and smiles of ``underlyings`` move together; None leaves a number to the service."""

@@ -104,7 +104,7 @@ def get_scores(underlying: str) -> Call[ModelScores]:
 
 
 def get_correlations(
-    underlyings: Sequence[str], window_minutes: int | None, bar_minutes: int | None, half_life_minutes: float | None
+    underlyings: Sequence[str], window_minutes: int | None, bar_minutes: float | None, half_life_minutes: float | None
 ) -> Call[Correlations]:
     """Return the call that asks how underlyings move together; None leaves a number to the service."""
     asked = {

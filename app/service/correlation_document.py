@@ -69,7 +69,7 @@ class Correlations(msgspec.Struct, frozen=True):
 
     as_of: str
     window_minutes: int
-    bar_minutes: int
+    bar_minutes: float
     half_life_minutes: float
     underlyings: list[str]
     factors: list[str]

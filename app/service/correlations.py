@@ -33,7 +33,7 @@ class CorrelationQuery:
     """How far back, in bars of what length, and how fast the past is forgotten; minutes."""
 
     window_minutes: int
-    bar_minutes: int
+    bar_minutes: float
     half_life_minutes: float
 
 
@@ -54,10 +54,10 @@ def correlations_of(points: Mapping[str, Sequence[FactorPoint]], query: Correlat
     The newest bar is the last that the newest surface of all has seen the end of: no clock is asked, and an underlying
     whose surfaces stopped is missing in the bars since.
     """
-    bar_ms = query.bar_minutes * MS_PER_MINUTE
+    bar_ms = round(query.bar_minutes * MS_PER_MINUTE)
     newest_ms = max(each[-1].as_of_ms for each in points.values())
     minutes = min(query.window_minutes, MOST_HALF_LIVES * query.half_life_minutes)
-    ends = bar_ends(newest_ms, bar_ms, int(minutes // query.bar_minutes) + 1)
+    ends = bar_ends(newest_ms, bar_ms, round(minutes * MS_PER_MINUTE) // bar_ms + 1)
     bars = {name: _bars(each, ends, bar_ms) for name, each in points.items()}
     age = (ends[-1] - ends[1:]) / MS_PER_MINUTE
     changes = np.hstack([_changes(each) for each in bars.values()])

@@ -15,6 +15,7 @@ from app.api.correlations_example import CORRELATIONS_EXAMPLE
 from app.api.services import ApiServices
 from app.service.access_key import Scope
 from app.service.correlation_document import Correlations
+from app.service.document import VolGrid
 from tests.api.conftest import client_of
 from tests.api.key_ring import MemoryKeyRing, strict_gate
 from tests.api.memory_store import MemoryStore
@@ -56,7 +57,7 @@ async def test_example_and_answers_fit_the_schema(client: httpx.AsyncClient, rec
     described = document["paths"][PATH]["get"]["responses"]["200"]["content"]["application/json"]
     fits = validator_for({**described["schema"], "components": document["components"]})
     fits.validate(described["example"])
-    for asked in (BOTH, {**BOTH, "window_minutes": 20}, {"underlyings": "ETH", "bar_minutes": 7}):
+    for asked in (BOTH, {**BOTH, "window_minutes": 20}, {"underlyings": "ETH", "bar_minutes": 7.5}):
         fits.validate((await client.get(PATH, params=asked)).json())
 
 
@@ -82,6 +83,19 @@ async def test_what_is_asked_is_what_is_answered(client: httpx.AsyncClient, reco
     assert found["observations"]["of_factor"]["ETH.level"] <= 24
 
 
+async def test_a_fast_feed_has_short_bars(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    rng = np.random.default_rng(4)
+    for vol in (0.5 + 0.001 * np.cumsum(rng.standard_normal(480))).tolist():
+        store.publish("BTC", vol_grid=VolGrid([30.0], ["25P", "ATM", "25C"], [[vol + 0.02, vol, vol + 0.01]]))
+    minutes = {"underlyings": "BTC", "window_minutes": 8}
+    found = (await client.get(PATH, params=minutes)).json()
+    assert found["status"] == "too_few_observations"
+    assert "of the last 8 minutes surfaces are kept" in found["reason"]
+    found = (await client.get(PATH, params={**minutes, "bar_minutes": 0.25})).json()
+    assert (found["status"], found["correlation"][1][1]) == ("partial", 1.0)
+    assert found["observations"]["of_factor"]["BTC.level"] == 31
+
+
 async def test_surfaces_that_say_too_little_give_null_with_a_reason(
     client: httpx.AsyncClient, store: MemoryStore
 ) -> None:
@@ -105,7 +119,9 @@ async def test_surfaces_that_say_too_little_give_null_with_a_reason(
         ({**BOTH, "window_minutes": 0}, "window_minutes"),
         ({**BOTH, "window_minutes": 20_000}, "window_minutes"),
         ({**BOTH, "bar_minutes": 61}, "bar_minutes"),
-        ({**BOTH, "bar_minutes": 2.5}, "bar_minutes"),
+        ({**BOTH, "bar_minutes": 0.09}, "bar_minutes"),
+        ({**BOTH, "bar_minutes": "a"}, "bar_minutes"),
+        ({**BOTH, "bar_minutes": 0.1, "window_minutes": 1_009}, "window_minutes"),
         ({**BOTH, "half_life_minutes": "nan"}, "half_life_minutes"),
         ({**BOTH, "half_life_minutes": "inf"}, "half_life_minutes"),
     ],

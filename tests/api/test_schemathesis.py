@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 BEYOND_SCHEMA: Final[Mapping[str, str]] = {
     "POST /v1/chains/{venue}": "which of the body's formats goes with which venue (a path parameter); that columns have"
     " one length, expiries ascend by day and names of instruments exist; that as_of is not ahead of the clock",
-    "GET /v1/correlations": "that each underlying is named once",
+    "GET /v1/correlations": "that each underlying is named once and that a window has no more than 10,080 bars",
     "GET /v1/surfaces/{underlying}/quotes": "that a surface is named by at or by version, not by both",
     "POST /v1/surfaces/{underlying}/evaluate": "that columns have one length; that each row names one of expiry and"
     " tenor_days and one of strike, delta and log_moneyness; that a delta's sign and its type agree; that an expiry is"
