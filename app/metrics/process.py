@@ -32,6 +32,7 @@ STORE_OPERATIONS: Final = (
     "chain",
     "count_invalid",
     "events",
+    "factors",
     "feed",
     "history",
     "list",
