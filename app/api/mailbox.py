@@ -50,6 +50,7 @@ class Mailbox:
         self.events = EventQueue()
         self._replies: deque[str] = deque()
         self._slots: dict[str, Slot] = {}
+        self._settled: dict[str, int] = {}
 
     def put_reply(self, text: str) -> None:
         """Queue a reply. Raises MailboxFull."""
@@ -60,12 +61,13 @@ class Mailbox:
 
     def put(self, update: Update) -> bool:
         """Make ``update`` the newest of its channel; True when it replaced one that was never sent."""
-        if not self._is_visible(update.live.published.underlying):
+        published, channel = update.live.published, update.live.channel
+        if not self._is_visible(published.underlying) or published.version <= self._settled.get(channel, 0):
             return False
-        slot = self._slots.get(update.live.channel)
+        slot = self._slots.get(channel)
         self.filled.set()
         if slot is None:
-            self._slots[update.live.channel] = Slot(update)
+            self._slots[channel] = Slot(update)
             return False
         slot.update = update
         slot.missed += 1
@@ -99,8 +101,10 @@ class Mailbox:
     def settle(self, channel: str, version: int) -> bool:
         """Bring a channel in line with a client that just got everything up to ``version`` by another way.
 
-        True when what waits (if anything) follows ``version`` without a gap; False when something lies between.
+        True when what waits (if anything) follows ``version`` without a gap; False when something lies between. What
+        the client got is not queued again when it is heard of later.
         """
+        self._settled[channel] = version
         slot = self._slots.get(channel)
         if slot is None:
             return True

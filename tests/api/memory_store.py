@@ -40,16 +40,27 @@ class MemoryStore:
         self._updates: asyncio.Queue[PublishedSurface] = asyncio.Queue()
 
     def publish(
-        self, underlying: str = "BTC", as_of_ms: int | None = None, sequence: int = 0, **changes: Any
+        self,
+        underlying: str = "BTC",
+        as_of_ms: int | None = None,
+        sequence: int = 0,
+        *,
+        announced: bool = True,
+        **changes: Any,
     ) -> PublishedSurface:
-        """Commit a surface as a worker would."""
+        """Commit a surface as a worker would; one that is not ``announced`` is still on its way to listeners."""
         last = self.kept[underlying][-1] if self.kept[underlying] else None
         version = last.version + 10 if last else 100
         as_of_ms = as_of_ms if as_of_ms is not None else (last.as_of_ms + 1000 if last else AS_OF_MS)
         surface = published(underlying, version, last.version if last else 0, as_of_ms, sequence, **changes)
         self.kept[underlying].append(surface)
-        self._updates.put_nowait(surface)
+        if announced:
+            self.announce(surface)
         return surface
+
+    def announce(self, surface: PublishedSurface) -> None:
+        """Let who listens hear of ``surface``."""
+        self._updates.put_nowait(surface)
 
     def trim(self, underlying: str, keep: int) -> None:
         del self.kept[underlying][:-keep]

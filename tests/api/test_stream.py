@@ -146,6 +146,22 @@ async def test_resume_from_the_newest_is_quiet(serving: Serving, store: MemorySt
             assert told(await hear(socket)) == ("update", "surface.BTC", "110", 0)
 
 
+async def test_what_a_resume_already_gave_is_not_sent_again_when_the_process_hears_of_it(
+    serving: Serving, store: MemoryStore
+) -> None:
+    store.publish()
+    async with serving() as address:
+        await asyncio.sleep(0.05)
+        late = store.publish(announced=False)
+        async with subscriber(address, "surface.BTC", resume={"surface.BTC": "100"}) as socket:
+            assert told(await hear(socket)) == ("update", "surface.BTC", "110", 0)
+            assert (await ask(socket, op="ping", id=2))["op"] == "pong"
+            store.announce(late)
+            store.publish()
+            following = await hear(socket)
+            assert (told(following), following["prev_version"]) == (("update", "surface.BTC", "120", 0), "110")
+
+
 async def test_rejects_what_is_no_channel_with_a_reason(serving: Serving, store: MemoryStore) -> None:
     async with serving(ws_channels=2) as address, connect(f"ws://{address}/v1/stream") as socket:
         channels = ["surface.BT*", "trades.BTC", "surface.", "surface.A", "surface.B", "surface.C", "surface.A"]
