@@ -31,8 +31,8 @@ from app.venues.venue import Venue
 NOTHING_TO_FIT: Final = (SubmitOutcome.DUPLICATE, SubmitOutcome.STALE)
 
 PARSED_AT_ONCE_BYTES: Final = 512 * 1024
-"""Bodies up to this are parsed on the event loop: some 5,000 quotes, in at most 5 ms. The way to a thread and back takes
-as long as parsing a few hundred, and chains of a whole venue's underlying are below this."""
+"""Bodies up to this are parsed on the event loop: some 5,000 quotes, in at most 5 ms. The way to a thread and back
+takes as long as parsing a few hundred, and the whole chain of one underlying is below this."""
 
 
 class ChainAccepted(msgspec.Struct, frozen=True):
