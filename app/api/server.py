@@ -81,9 +81,11 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _time_is_up(self) -> None:
+        # While a whole request is being answered, what came behind it gets the same time again.
         self._deadline = None
         cycle: RequestResponseCycle | None = self.cycle
         if cycle and not cycle.response_complete and not cycle.more_body:
+            self._start_clock()
             return
         if cycle is None or not (cycle.response_started and cycle.more_body):
             self.transport.write(_TIMED_OUT % (len(_TIMED_OUT_BODY), _TIMED_OUT_BODY))
