@@ -31,6 +31,8 @@ _REFUSED_WORD: Final = re.compile(
 _SERVER_CUT: Final = re.compile(rb"Truncating the AOF (\S*) ?at offset (\d+)")
 _GROUP_WORDS: Final = frozenset((b"CREATE", b"CREATECONSUMER", b"DELCONSUMER", b"DESTROY", b"SETID"))
 """A server may name the command when it is the word after XGROUP that it does not know."""
+_AS_SAID: Final = bytes.maketrans(b"\r\n", b"  ")
+"""Some servers put what they say of a word in one line."""
 _LONGEST_HEAD: Final = 32
 """Bytes of a line such as ``*5`` or ``$1024`` with its end."""
 
@@ -115,9 +117,11 @@ def first_damage(path: Path, refused: bytes | None) -> Damage | None:
 
 
 def _is_refused(words: Sequence[bytes], refused: bytes) -> bool:
-    if refused == words[0]:
+    said = [word.translate(_AS_SAID) for word in words]
+    refused = refused.translate(_AS_SAID)
+    if refused == said[0]:
         return words[0] != b"XGROUP" or words[1].upper() not in _GROUP_WORDS
-    return words[0] == b"XGROUP" and words[1] == refused
+    return words[0] == b"XGROUP" and said[1] == refused
 
 
 def _commands(data: mmap.mmap) -> Iterator[tuple[list[bytes], int]]:

@@ -14,7 +14,7 @@ chain:U            string  the newest chain of U while it waits or is fitted (co
 history:U          stream  the surfaces of U, entry ``<version>-0``; the last one is the newest; capped
 chains:U           stream  the chain each surface was fitted to and the state it was fitted from, entry ``<version>-0``
 scores:U           hash    challengers of U: the board that travels between chains, its report, its chain's order
-updates            stream  one entry a published surface, numbered without gaps by its field ``number``; capped
+updates            stream  every published surface as in its history, numbered without gaps by ``number``; capped
 events             stream  what happened to the shard's underlyings, numbered without gaps by ``number``; capped
 dead               stream  chains that ended their worker ``max_attempts`` times, with their bytes; capped
 quarantine         stream  payloads whose checksum failed, as they were found; capped
@@ -95,8 +95,8 @@ GROUP: Final = "fit"
 
 DEFAULT_PREFIX: Final = "smilekeeper"
 
-UPDATES_KEPT: Final = 5_000
-"""Entries of the update log, about; a reader away for longer catches up from the histories."""
+UPDATES_KEPT: Final = 500
+"""Entries of the update log, about: 5 MB with the surfaces; a reader away for longer catches up from the histories."""
 
 DEAD_LETTERS_KEPT: Final = 100
 """With their chains, 4 MB at 40 kB each."""

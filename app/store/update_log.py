@@ -1,18 +1,20 @@
 """One shard's update log: a blocking read from the last entry seen.
 
-The log says which version of which underlying was published; the surface itself is read from its history. Entries are
-numbered without gaps, so an entry that was trimmed before we read it shows, and is made good from the histories.
+An entry brings the surface that was published, so that one answer is all a subscriber waits for; one that brings none,
+or a damaged one, is read from its history. Entries are numbered without gaps, so an entry that was trimmed before we
+read it shows, and is made good from the histories.
 """
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.service.ports import PublishedSurface, StoreUnavailable
+from app.service.ports import CorruptPayload, PublishedSurface, StoreUnavailable
 from app.store.keys import Keys
 from app.store.links import Link
-from app.store.records import Entry
+from app.store.records import Entry, surface_of
 from app.store.surfaces import RedisSurfaceReader
 
 log = logging.getLogger(__name__)
@@ -81,17 +83,20 @@ class UpdateLog:
         numbers = [int(fields[b"number"]) for _, fields in entries]
         missed = numbers[0] - position.number - 1
         surfaces = await self._made_good(missed) if missed > 0 else []
-        pages = await self._blocking.run_all(
-            [
-                ("XRANGE", self._keys.history(fields[b"underlying"].decode()), version, version)
-                for _, fields in entries
-                for version in [f"{int(fields[b'version'])}-0"]
-            ]
-        )
-        for (_, fields), page in zip(entries, pages, strict=True):
-            surfaces += await self._reader.readable(fields[b"underlying"].decode(), page)
+        for _, fields in entries:
+            surfaces += await self._announced(fields)
         self._position = _Position(entries[-1][0].decode(), numbers[-1])
         return self._not_yet_handed_over(surfaces)
+
+    async def _announced(self, fields: Mapping[bytes, bytes]) -> list[PublishedSurface]:
+        """Return the surface in an entry, or the one its history has under that version, if that is undamaged."""
+        underlying, version = fields[b"underlying"].decode(), f"{int(fields[b'version'])}-0"
+        try:
+            return [surface_of(underlying, (version.encode(), fields))]
+        except CorruptPayload as corrupt:  # or written by a worker of older code, while the program is updated
+            log.warning("update_without_surface", extra={"underlying": underlying, "reason": str(corrupt)})
+            page = await self._blocking.run("XRANGE", self._keys.history(underlying), version, version)
+            return await self._reader.readable(underlying, page)
 
     async def _made_good(self, missed: int) -> list[PublishedSurface]:
         """Return what the histories keep beyond what was handed over."""

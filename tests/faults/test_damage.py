@@ -72,7 +72,8 @@ def test_a_damaged_surface_is_quarantined_and_not_served(written, kind: str, see
     server, log, newest = written
     number = random.Random(seed)
     places = _positions(log.data, DOCUMENT_MAGIC)
-    assert len(places) == len(NAMES)
+    assert len(places) == 2 * len(NAMES), "each in its history, and then in the update log"
+    places = places[::2]
     quarantined = 0
     try:
         for _ in range(FLIPS):
@@ -137,6 +138,19 @@ def test_damage_anywhere_alters_no_surface(written, kind: str, seed: int, caplog
         server.close()
     law("T9", f"altered surfaces served after {FLIPS} bits flipped anywhere", altered, at_most=0)
     law("T9", f"logs refused of {FLIPS} with a bit flipped, cut to a valid past", cut, at_least=1)
+
+
+@pytest.mark.promise("T9")
+def test_a_word_that_damage_made_a_line_break_of_is_found(written, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    server, log, newest = written
+    log.flip(log.data.rindex(b"MULTI"), 6)  # the M becomes a carriage return
+    try:
+        with opened(server.embedded.start()) as store:
+            assert _read(store) == newest
+            assert [record.message for record in caplog.records].count("store_log_cut") == 1
+        server.embedded.stop()
+    finally:
+        server.close()
 
 
 def _assert_valid_past(store: OpenStore, server: RealServer, log: Log, said: logging.LogRecord) -> None:

@@ -103,6 +103,20 @@ def test_a_log_trimmed_past_the_reader_is_made_good_from_the_histories(store: Op
     assert heard(store) == []
 
 
+@pytest.mark.parametrize("document", [None, b"damaged"])
+def test_an_update_without_a_whole_surface_is_read_from_the_history(store: OpenStore, document: bytes | None) -> None:
+    heard(store)
+    expected = publish(store, 1, 1)
+    log = KEYS.updates(0)
+    ((entry, fields),) = store.run(store.api.fleet._link.run("XRANGE", log, "-", "+"))
+    store.run(store.api.fleet._link.run("XDEL", log, entry))
+    del fields[b"document"]
+    if document:
+        fields[b"document"] = document
+    store.run(store.api.fleet._link.run("XADD", log, "*", *[part for field in fields.items() for part in field]))
+    assert documents(heard(store)) == expected
+
+
 def test_a_restarted_server_costs_no_update(valkey: RealServer) -> None:
     with opened(valkey.url) as store:
         heard(store)

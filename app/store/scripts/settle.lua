@@ -44,10 +44,10 @@ end
 local function publish()
   local envelope = {underlying, version, previous, now.running_as_of, now.running_sequence,
     now.running_received_ms, ms_of(us)}
-  redis.call('XADD', history, 'MAXLEN', '=', history_kept, version .. '-0', 'prev_version', previous,
-    'as_of', now.running_as_of, 'sequence', now.running_sequence, 'received_ms', now.running_received_ms,
-    'calibrated_ms', ms_of(us), 'check', redis.sha1hex(table.concat(envelope, '|')), 'document', document,
-    'state', maintenance)
+  local surface = {'prev_version', previous, 'as_of', now.running_as_of, 'sequence', now.running_sequence,
+    'received_ms', now.running_received_ms, 'calibrated_ms', ms_of(us),
+    'check', redis.sha1hex(table.concat(envelope, '|')), 'document', document, 'state', maintenance}
+  redis.call('XADD', history, 'MAXLEN', '=', history_kept, version .. '-0', unpack(surface))
   redis.call('XADD', chains, 'MAXLEN', '=', chains_kept, version .. '-0', 'as_of', now.running_as_of,
     'sequence', now.running_sequence, 'chain', fitted_chain, 'state', fitted_state)
   -- A version is the microsecond of its publication, or later.
@@ -56,7 +56,7 @@ local function publish()
   end
   local number = redis.call('HINCRBY', counters, 'updates', 1)
   redis.call('XADD', updates, 'MAXLEN', '~', updates_kept, '*', 'underlying', underlying, 'version', version,
-    'number', whole(number))
+    'number', whole(number), unpack(surface))
   redis.call('HSET', state, 'version', version, 'surface_order', order)
   redis.call('HDEL', state, 'maintenance')
   observe('end_to_end', end_to_end_us)
