@@ -45,7 +45,7 @@ class ClusterNode:
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        until(self.answers, timeout_s=10.0)
+        until(self.answers)
 
     def kill(self) -> None:
         """Power off: SIGKILL."""
@@ -87,7 +87,7 @@ class Cluster:
                 node.run("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
             for node in self.nodes[1:]:
                 self.nodes[0].run("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
-            until(self.whole, timeout_s=20.0)
+            until(self.whole)
         except BaseException:
             self.close()
             raise

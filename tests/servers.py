@@ -16,6 +16,7 @@ import redis
 
 from app.store.embedded import EmbeddedServer
 from app.store.server_program import find_server
+from tests.store.stored import until
 
 __all__ = ["RealServer", "server", "shared_server", "shared_valkey", "valkey"]
 
@@ -50,6 +51,10 @@ class RealServer:
     def run(self, *command: Any) -> Any:
         """Send one command and return its answer."""
         return self._client.execute_command(*command)
+
+    def write_out(self) -> None:
+        """Return when its log holds every write so far, which a kill then leaves there."""
+        until(lambda: self._client.info("persistence")["aof_buffer_length"] == 0)
 
     def append_only_file(self) -> Path:
         """Return the file that the next write is appended to."""

@@ -69,10 +69,11 @@ def connect_async(
     prefix: str = DEFAULT_PREFIX,
     connections: int = API_CONNECTIONS,
     longest_wait_s: float = LONGEST_WAIT_S,
+    answer_within_s: float = ANSWER_WITHIN_S,
 ) -> AsyncStore:
     """Return the ports of an API process on the server at ``url`` (redis://, rediss:// or unix://)."""
     keys = Keys(prefix, shards)
-    link = Link(url, connections=connections, budget_s=ANSWER_WITHIN_S)
+    link = Link(url, connections=connections, budget_s=answer_within_s)
     waiting = Link(url, connections=shards + 1, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
     waiting_for_events = Link(url, connections=shards, budget_s=BLOCK_S + BLOCK_MARGIN_S, fail_fast_s=0.0)
     reader = RedisSurfaceReader(link, keys)

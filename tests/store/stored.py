@@ -13,6 +13,7 @@ from app.quant.chain import ExpiryQuotes, FutureQuote, OptionChain, Premium, Tra
 from app.service.ports import Claim, FitTimings, SubmitOutcome, UnderlyingCounts
 from app.store.codec import encode_chain
 from app.store.connect import AsyncStore, connect_async, connect_worker
+from app.store.keys import Keys
 from app.store.work_queue import RedisWorkQueue
 
 T = TypeVar("T")
@@ -22,6 +23,11 @@ NOTHING_DAMAGED = {"surface": 0, "chain": 0, "kept_chain": 0}
 LEASE_NEVER_ENDS_S = 3_600.0
 HANGS_AFTER_S = 60.0
 """No wait of ours takes a tenth of this where nothing hangs; a machine that is busy with other things may need it."""
+AGE_CLAIMS = """
+for _, pending in ipairs(redis.call('XPENDING', KEYS[1], 'fit', '-', '+', 1000)) do
+    redis.call('XCLAIM', KEYS[1], 'fit', pending[2], 0, pending[1], 'IDLE', ARGV[1], 'JUSTID')
+end
+"""
 
 
 def small_chain(underlying: str = "BTC", as_of_ms: int = AS_OF_MS, sequence: int = 0) -> OptionChain:
@@ -55,14 +61,14 @@ CHAIN = encode_chain(small_chain())
 
 
 class OpenStore:
-    """Both sides of a store, blocking, for a test's straight line."""
+    """Both sides of a store, blocking, for a test's straight line. Only what is about it need be answered in time."""
 
-    def __init__(self, url: str, **settings: Any) -> None:
+    def __init__(self, url: str, *, answer_within_s: float = HANGS_AFTER_S, **settings: Any) -> None:
         self.url = url
         self.settings = settings
         self._runner = asyncio.Runner()
         self._workers: list[RedisWorkQueue] = []
-        self.api: AsyncStore = connect_async(url, **settings)
+        self.api: AsyncStore = connect_async(url, answer_within_s=answer_within_s, **settings)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
@@ -83,6 +89,11 @@ class OpenStore:
         claim = claimed(worker)
         worker.commit(claim, document, outcome="ok", timings=TIMINGS)
         return claim
+
+    def age_claims(self, by_s: float, shard: int = 0) -> None:
+        """Make every claim of a shard look as if nothing had been heard of its worker for so long."""
+        keys = Keys(shards=self.settings.get("shards", 1))
+        self.run(self.api.fleet._link.run("EVAL", AGE_CLAIMS, 1, keys.queue(shard), round(1e3 * by_s)))
 
     def counts(self, underlying: str = "BTC") -> UnderlyingCounts:
         status = self.run(self.api.fleet.status())
@@ -110,7 +121,7 @@ def opened(url: str, **settings: Any) -> Iterator[OpenStore]:
         store.close()
 
 
-def claimed(worker: RedisWorkQueue, timeout_s: float = 2.0) -> Claim:
+def claimed(worker: RedisWorkQueue, timeout_s: float = HANGS_AFTER_S) -> Claim:
     claim = worker.claim(timeout_s)
     assert claim is not None
     return claim

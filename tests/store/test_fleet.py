@@ -36,8 +36,9 @@ def test_ends_are_measured_by_the_stores_clock(store: OpenStore) -> None:
     worker = store.worker()
     worker.commit(claimed(worker), b"{}", outcome="ok", timings=FitTimings(0.01, 0.03))
     histograms = store.run(store.api.fleet.status()).histograms
-    assert 0.73 <= histograms["end_to_end"][1] < 2.0
-    assert 0.03 <= histograms["received_to_published"][1] < 1.0
+    took_s = (time.time_ns() // 1_000_000 + 1 - now_ms) / 1e3
+    assert 0.73 <= histograms["end_to_end"][1] <= 0.7 + took_s
+    assert 0.03 <= histograms["received_to_published"][1] <= took_s
 
 
 def test_a_surface_that_was_moved_counts_as_fitted(store: OpenStore) -> None:
@@ -59,18 +60,20 @@ def test_a_failure_without_a_fit_is_not_timed(store: OpenStore) -> None:
 
 
 def test_the_oldest_wait_counts_from_the_first_chain_that_waits(store: OpenStore) -> None:
+    began = time.monotonic()
     store.submit()
     time.sleep(0.05)
     store.submit(as_of_ms=AS_OF_MS + 1)
     status = store.run(store.api.fleet.status())
+    took_s = time.monotonic() - began
     assert status.queue_depth == {"0": 1}
-    assert 0.05 <= status.queue_oldest_age_s["0"] < 2.0
+    assert 0.05 <= status.queue_oldest_age_s["0"] <= took_s + 0.002
     claimed(store.worker())
     assert store.run(store.api.fleet.status()).queue_depth == {"0": 0}
 
 
 def test_workers_count_while_they_announce_themselves(store: OpenStore) -> None:
-    one, other = store.worker(lease_s=1.0), store.worker(lease_s=1.0)
+    one, other = store.worker(), store.worker()
     one.announce("one", warm=False, busy_with=None)
     other.announce("other", warm=True, busy_with="B|TC", busy_since_ms=5)
     status = store.run(store.api.fleet.status())
