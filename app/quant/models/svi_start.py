@@ -28,7 +28,7 @@ from app.quant.models.svi_coordinates import SLICE_SIZE, clamp, from_raw
 from app.quant.models.svi_slice import fit_slice
 from app.quant.smile import Smile
 
-SLICE_ITERATIONS: Final = 30
+SLICE_ITERATIONS: Final = 50
 SLICE_TOLERANCE: Final = 1e-6
 VERTEX_REACH: Final = 12.0
 """Largest |m| / sigma of a start; beyond it the slice is a straight line where it is quoted."""

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from app.quant.models.svi_slice import SLOPE_LEAST, SLOPE_MOST, WIDTH_LEAST, WIDTH_MOST, fit_slice
+from app.quant.models.svi_projection import SLOPE_LEAST, SLOPE_MOST
+from app.quant.models.svi_slice import WIDTH_LEAST, WIDTH_MOST, fit_slice
 from app.quant.smile import Smile
 from tests.quant.models.smiles import recorded, spx
 
