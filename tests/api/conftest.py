@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import httpx
@@ -15,6 +15,7 @@ from app.quant.chain import OptionChain
 from app.venues import VENUES
 from tests.api.documents import AS_OF_MS
 from tests.api.memory_store import MemoryStore
+from tests.store.stored import HANGS_AFTER_S
 
 NOW_MS = AS_OF_MS + 1_000
 Client = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -51,6 +52,20 @@ def services(store: MemoryStore) -> ApiServices:
         promotions=store,
         close=store.close,
     )
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    """Ask until the answer is true; fail when it takes so long that something hangs."""
+    async with asyncio.timeout(HANGS_AFTER_S):
+        while not await condition():
+            await asyncio.sleep(0.005)
+
+
+async def all_heard(store: MemoryStore) -> None:
+    """Return when the process has heard of all that ``store`` has."""
+    async with asyncio.timeout(HANGS_AFTER_S):
+        while not store.all_heard:
+            await asyncio.sleep(0.005)
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,10 @@ class MemoryEvents:
         self._lost = 0
         self._new: asyncio.Queue[Event] = asyncio.Queue()
 
+    @property
+    def all_heard(self) -> bool:
+        return self._new.empty()
+
     def say(self, message: str, underlying: str = "BTC", kind: EventKind = EventKind.GATE) -> Event:
         """Record an event as a worker would."""
         ms = AS_OF_MS + len(self.kept) + 1

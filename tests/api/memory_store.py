@@ -37,7 +37,13 @@ class MemoryStore:
         self.answers: dict[tuple[str, str], KeptAnswer] = {}
         self.scored: dict[str, bytes] = {}
         self.promoted: dict[str, Promoting] = {}
+        self.asked_for_updates = 0
         self._updates: asyncio.Queue[PublishedSurface] = asyncio.Queue()
+
+    @property
+    def all_heard(self) -> bool:
+        """Whether the process has loaded what is kept and heard of all that was published or said."""
+        return self.asked_for_updates > 1 and self._updates.empty() and self.events.all_heard
 
     def publish(
         self,
@@ -110,6 +116,7 @@ class MemoryStore:
         return standing[-1] if standing else None
 
     async def next_updates(self, timeout_s: float) -> Sequence[PublishedSurface]:
+        self.asked_for_updates += 1
         self._check()
         try:
             async with asyncio.timeout(timeout_s):

@@ -23,6 +23,7 @@ from app.venues import VENUES
 from tests.api.conftest import client_of, serving_of
 from tests.api.key_ring import MemoryKeyRing, strict_gate
 from tests.api.memory_store import MemoryStore
+from tests.store.stored import HANGS_AFTER_S
 
 pytestmark = pytest.mark.anyio
 
@@ -137,7 +138,7 @@ def test_what_is_kept_of_a_key_does_not_open_anything() -> None:
 
 
 async def heard(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANGS_AFTER_S):
         message: dict[str, Any] = json.loads(await socket.recv())
         return message
 
@@ -168,10 +169,10 @@ async def test_a_browsers_first_message_may_hold_the_key(
 
 async def test_sockets_of_strangers_are_closed_with_what_is_wrong(guarded: ApiServices, ring: MemoryKeyRing) -> None:
     reads = ring.make(Scope.READ)
-    async with serving_of(guarded)(ws_auth_timeout_s=0.2) as address:
+    async with serving_of(guarded)(ws_auth_timeout_s=0.2) as address, connect(f"ws://{address}/v1/stream") as silent:
+        assert await close_code(silent) == 4001
+    async with serving_of(guarded)(ws_auth_timeout_s=2.0 * HANGS_AFTER_S) as address:
         stream, chains = f"ws://{address}/v1/stream", f"ws://{address}/v1/chains/native"
-        async with connect(stream) as silent:
-            assert await close_code(silent) == 4001
         for first in ('{"op": "auth", "key": "smk_1_2"}', '{"op": "subscribe", "channels": []}', "{", "[" * 100_000):
             async with connect(stream) as wrong:
                 await wrong.send(first[:60_000])

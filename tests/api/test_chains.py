@@ -45,10 +45,10 @@ async def test_says_what_became_of_each_chain(client: httpx.AsyncClient) -> None
 async def test_waits_for_the_surface_of_this_chain(client: httpx.AsyncClient, store: MemoryStore) -> None:
     store.publish("BTC", AS_OF_MS - 5_000)
     store.fit_on_submit = True
-    answer = await client.post("/v1/chains/native?wait_ms=5000", json=chain())
+    answer = await client.post("/v1/chains/native?wait_ms=30000", json=chain())
     assert answer.status_code == 200
     assert (answer.json()["as_of"], answer.json()["version"]) == ("2026-08-01T17:58:04.320Z", "110")
-    again = await client.post("/v1/chains/native?wait_ms=5000", json=chain())
+    again = await client.post("/v1/chains/native?wait_ms=30000", json=chain())
     assert again.json()["version"] == "110", "a duplicate is answered with the surface it already has"
 
 

@@ -1,6 +1,5 @@
 """Events on the wire: pages back in time, a channel of their own, and honest about what a client was not sent."""
 
-import asyncio
 import dataclasses
 from typing import Any
 
@@ -15,7 +14,7 @@ from app.api.event_subscriptions import RESUME_PAGE
 from app.api.services import ApiServices
 from app.service.access_key import Scope
 from app.service.event import EventKind
-from tests.api.conftest import Serving, client_of, serving_of
+from tests.api.conftest import Serving, all_heard, client_of, serving_of
 from tests.api.key_ring import MemoryKeyRing, strict_gate
 from tests.api.memory_store import MemoryStore
 from tests.api.test_stream import ask, hear, subscriber
@@ -96,7 +95,7 @@ async def test_a_page_fits_its_schema(client: httpx.AsyncClient, store: MemorySt
 
 async def test_events_are_heard_on_their_channel_and_on_the_pattern(serving: Serving, store: MemoryStore) -> None:
     async with serving() as address:
-        await asyncio.sleep(0.05)
+        await all_heard(store)
         async with (
             subscriber(address, "events.BTC") as one,
             subscriber(address, "events.*", "events.BTC") as every,
@@ -116,7 +115,7 @@ async def test_events_are_heard_on_their_channel_and_on_the_pattern(serving: Ser
 
 async def test_surfaces_and_events_share_a_connection(serving: Serving, store: MemoryStore) -> None:
     async with serving() as address:
-        await asyncio.sleep(0.05)
+        await all_heard(store)
         async with subscriber(address, "surface.BTC", "events.BTC") as socket:
             store.publish()
             store.events.say("new rule")
@@ -127,7 +126,7 @@ async def test_surfaces_and_events_share_a_connection(serving: Serving, store: M
 async def test_resuming_replays_what_came_after(serving: Serving, store: MemoryStore, channel: str) -> None:
     events = [store.events.say(f"number {i}") for i in range(2 * RESUME_PAGE + 3)]
     async with serving() as address:
-        await asyncio.sleep(0.05)
+        await all_heard(store)
         async with subscriber(address, channel, resume={channel: events[4].id}) as socket:
             store.events.say("new")
             heard = [await hear(socket) for _ in range(len(events) - 5 + 1)]
@@ -144,7 +143,7 @@ async def test_resuming_from_what_is_gone_says_so(serving: Serving, store: Memor
     store.events.say("number 2")
     store.events.trim(1)
     async with serving() as address:
-        await asyncio.sleep(0.05)
+        await all_heard(store)
         async with subscriber(address, "events.BTC", resume={"events.BTC": first.id}) as socket:
             told_once = await hear(socket)
             assert told_once == {"type": "event", "channel": "events.BTC", "missed": None, "data": None, "reset": True}
@@ -154,7 +153,7 @@ async def test_resuming_from_what_is_gone_says_so(serving: Serving, store: Memor
 
 async def test_events_lost_before_this_process_are_told(serving: Serving, store: MemoryStore) -> None:
     async with serving() as address:
-        await asyncio.sleep(0.05)
+        await all_heard(store)
         async with subscriber(address, "events.BTC") as socket:
             store.events.lose(3)
             store.events.say("after them")
@@ -188,7 +187,7 @@ async def test_a_slow_reader_is_told_how_many_it_missed(
 ) -> None:
     monkeypatch.setattr("app.api.mailbox.EventQueue", lambda: EventQueue(limit=2))
     async with serving() as address:
-        await asyncio.sleep(0.05)
+        await all_heard(store)
         async with subscriber(address, "events.BTC") as socket:
             for i in range(6):  # one batch of the feed: nothing is sent between
                 store.events.say(f"number {i}")
@@ -226,7 +225,7 @@ async def test_a_key_hears_of_its_own_underlyings_only(services: ApiServices, st
         assert (await client.get("/v1/events?underlying=BTC", headers=key)).status_code == 403
         assert (await client.get("/v1/events", headers=ingest)).status_code == 403
     async with serving_of(guarded)() as address:
-        await asyncio.sleep(0.05)
+        await all_heard(store)
         async with connect(f"ws://{address}/v1/stream", additional_headers=key) as socket:
             resume = {"events.*": "0-0-0"}
             channels = ["events.*", "events.BTC"]

@@ -21,6 +21,7 @@ from app.venues.native_columns import COLUMNS_MEDIA_TYPE
 from tests.api.conftest import Serving, serving_of
 from tests.api.key_ring import MemoryKeyRing, strict_gate
 from tests.api.memory_store import MemoryStore
+from tests.store.stored import HANGS_AFTER_S
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +69,7 @@ async def test_the_stream_speaks_msgpack(serving: Serving, store: MemoryStore) -
         assert socket.subprotocol == MSGPACK[0]
 
         async def heard() -> Any:
-            message = await asyncio.wait_for(socket.recv(), 5)
+            message = await asyncio.wait_for(socket.recv(), HANGS_AFTER_S)
             assert isinstance(message, bytes)
             return msgspec.msgpack.decode(message)
 

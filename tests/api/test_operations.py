@@ -9,16 +9,31 @@ import pytest
 from app.api.app import create_app
 from app.api.services import ApiServices
 from app.service.ports import PublishedSurface
-from tests.api.conftest import client_of
+from tests.api.conftest import all_heard, client_of, until
 from tests.api.documents import published
 from tests.api.memory_store import MemoryStore
+from tests.store.stored import HANGS_AFTER_S
 
 pytestmark = pytest.mark.anyio
 
 
+async def status_is(status: int, client: httpx.AsyncClient, path: str) -> bool:
+    return (await client.get(path)).status_code == status
+
+
+async def test_not_ready_before_the_hub_has_loaded(
+    services: ApiServices, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.hub.FIRST_POLL_S", HANGS_AFTER_S)
+    async with client_of(create_app(services)) as client:
+        assert (await client.get("/readyz")).status_code == 503
+        store.publish()
+        await all_heard(store)
+        assert (await client.get("/readyz")).status_code == 200
+
+
 async def test_ready_when_the_store_answers_and_a_worker_is_warm(client: httpx.AsyncClient, store: MemoryStore) -> None:
-    assert (await client.get("/readyz")).status_code == 503, "the hub has not loaded yet"
-    await asyncio.sleep(0.05)
+    await all_heard(store)
     assert (await client.get("/readyz")).json() == {"ready": True, "warm_workers": 1, "workers_alive": 2}
     store.warm_workers = 0
     cold = await client.get("/readyz")
@@ -36,8 +51,7 @@ async def test_a_hub_that_ended_is_not_live(services: ApiServices) -> None:
             raise ZeroDivisionError(f"no poll of {timeout_s} s")
 
     async with client_of(create_app(dataclasses.replace(services, feed=BrokenFeed()))) as client:
-        await asyncio.sleep(0.02)
-        assert (await client.get("/livez")).status_code == 503
+        await until(lambda: status_is(503, client, "/livez"))
         assert (await client.get("/readyz")).status_code == 503
 
 
@@ -45,14 +59,14 @@ async def test_the_hub_survives_a_store_that_is_away(services: ApiServices, stor
     store.away = True
     store.publish("ETH")
     async with client_of(create_app(services)) as client:
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(HANGS_AFTER_S):
+            while not store.asked_for_updates:
+                await asyncio.sleep(0.005)
         assert (await client.get("/v1/surfaces")).status_code == 503
         store.away = False
-        async with asyncio.timeout(5):
-            while (await client.get("/readyz")).status_code != 200:
-                await asyncio.sleep(0.05)
+        await until(lambda: status_is(200, client, "/readyz"))
         store.publish("BTC")
-        await asyncio.sleep(0.05)
+        await all_heard(store)
         store.away = True
         listed = (await client.get("/v1/surfaces")).json()["surfaces"]
         assert [s["underlying"] for s in listed] == ["BTC", "ETH"]
@@ -60,11 +74,11 @@ async def test_the_hub_survives_a_store_that_is_away(services: ApiServices, stor
 
 async def test_a_damaged_document_is_quarantined_not_served(client: httpx.AsyncClient, store: MemoryStore) -> None:
     good = store.publish("BTC")
-    await asyncio.sleep(0.05)
+    await all_heard(store)
     store.kept["BTC"].append(dataclasses.replace(published("BTC", 110, 100), document=b'{"underlying": "BTC"}'))
     store._updates.put_nowait(store.kept["BTC"][-1])
     store.publish("ETH")
-    await asyncio.sleep(0.05)
+    await all_heard(store)
     assert (await client.get("/v1/surfaces/BTC")).json()["version"] == str(good.version)
     assert (await client.get("/v1/surfaces/ETH")).status_code == 200
     assert 'volsurf_redis_errors_total{kind="feed"} 1.0' in (await client.get("/metrics")).text
@@ -80,10 +94,10 @@ async def test_the_documentation_needs_no_other_host(client: httpx.AsyncClient) 
         assert (await client.get(link)).status_code == 200
 
 
-async def test_the_page_links_what_exists(client: httpx.AsyncClient) -> None:
+async def test_the_page_links_what_exists(client: httpx.AsyncClient, store: MemoryStore) -> None:
     answer = await client.get("/")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    await asyncio.sleep(0.05)
+    await all_heard(store)
     for link in re.findall(r'(?:href|src)="(/[^"]*)"', answer.text):
         assert (await client.get(link)).status_code == 200, link
 
@@ -94,16 +108,20 @@ async def test_nothing_is_shared_with_other_origins(client: httpx.AsyncClient) -
 
 
 async def test_too_many_requests_at_once_are_told_to_come_back(
-    client: httpx.AsyncClient, services: ApiServices, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, services: ApiServices, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.api.observed.MAX_IN_FLIGHT", 2)
     example = services.venues["native"].example
-    waiting = [asyncio.create_task(client.post("/v1/chains/native?wait_ms=300", content=example)) for _ in range(3)]
-    await asyncio.sleep(0.1)
+    most = services.limits.max_wait_ms
+    asked = [asyncio.create_task(client.post(f"/v1/chains/native?wait_ms={most}", content=example)) for _ in range(3)]
+    ended, waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    assert [(await each).status_code for each in ended] == [503]
     assert (await client.get("/livez")).status_code == 200
     refused = await client.get("/v1/surfaces")
     assert (refused.status_code, refused.headers["retry-after"], refused.json()["title"]) == (503, "1", "Overloaded")
-    assert sorted([(await each).status_code for each in waiting])[-1] == 503
+    underlying, as_of_ms, sequence, _ = store.chains[-1]
+    store.publish(underlying, as_of_ms, sequence)
+    assert [(await each).status_code for each in waiting] == [200, 200]
     assert (await client.get("/v1/surfaces")).status_code == 200
 
 

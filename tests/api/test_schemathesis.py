@@ -37,7 +37,7 @@ async def test_generated_requests_find_no_fault(serving: Serving, store: MemoryS
     )
     # Without --checks all of them are run; named there, they would overrule the file.
     run = (sys.executable, "-m", "schemathesis.cli", "run")
-    limits = ("--max-examples=8", "--seed=17", "--request-timeout=5", "--phases=examples,coverage,fuzzing")
+    limits = ("--max-examples=8", "--seed=17", "--request-timeout=60", "--phases=examples,coverage,fuzzing")
     async with serving() as address:
         process = await asyncio.create_subprocess_exec(
             *run,

@@ -8,12 +8,11 @@ import pytest
 from app.api.server import DeadlineProtocol, listening_socket
 from tests.api.conftest import Serving
 from tests.api.memory_store import MemoryStore
+from tests.store.stored import HANGS_AFTER_S
 
 pytestmark = pytest.mark.anyio
 
 WHOLE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-HANGS_AFTER_S = 60.0
-"""Only whatever would wait for ever reaches it."""
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
-import asyncio
-
 import httpx
 import pytest
 
+from tests.api.conftest import all_heard
 from tests.api.documents import AS_OF_MS
 from tests.api.memory_store import MemoryStore
 
@@ -102,7 +101,7 @@ async def test_the_list_sums_up_each_surface(client: httpx.AsyncClient, store: M
 
 async def test_reads_come_from_memory_when_the_store_is_away(client: httpx.AsyncClient, store: MemoryStore) -> None:
     store.publish()
-    await asyncio.sleep(0.05)  # until it has been heard of
+    await all_heard(store)
     store.away = True
     assert (await client.get("/v1/surfaces/BTC")).status_code == 200
     assert (await client.get("/v1/surfaces")).status_code == 200
@@ -115,7 +114,7 @@ async def test_a_failed_fit_is_told_with_its_reason(client: httpx.AsyncClient, s
     for name in ("BTC", "ETH"):
         store.publish(name)
     store.failures = {"BTC": (AS_OF_MS + 1, "too few quotes"), "ETH": (AS_OF_MS - 1, "older"), "SOL": (5, "no smile")}
-    await asyncio.sleep(0.05)
+    await all_heard(store)
     listed = (await client.get("/v1/surfaces")).json()["surfaces"]
     assert [s["last_failure"] for s in listed] == ["chain as of 2026-08-01T17:58:04.321Z: too few quotes", None]
     assert "no smile" in (await client.get("/v1/surfaces/SOL")).json()["detail"]
