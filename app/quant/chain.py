@@ -68,9 +68,10 @@ class ExpiryQuotes:
     def __post_init__(self) -> None:
         n = self.strike.shape
         for name in ("is_call", "bid", "ask", "bid_size", "ask_size", "timestamp_ms", "forward"):
-            if getattr(self, name).shape != n:
-                raise InvalidChain(f"{name} has shape {getattr(self, name).shape}, strike has {n}: they must agree")
-        if not (np.isfinite(self.strike).all() and (self.strike > 0.0).all()):
+            shape = getattr(self, name).shape
+            if shape != n:
+                raise InvalidChain(f"{name} has shape {shape}, strike has {n}: they must agree")
+        if not ((self.strike > 0.0) & (self.strike < np.inf)).all():
             raise InvalidChain(f"strikes of expiry {self.expiry_ms} must be finite and positive")
 
     def __len__(self) -> int:

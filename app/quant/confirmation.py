@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
+from app.quant.compiled import kernel
 from app.quant.dropped import Dropped
 from app.quant.innovations import Innovations
 from app.quant.smile import Smile
@@ -39,11 +40,11 @@ def unconfirmed(innovations: Innovations, widening: float, *, shifted: bool = Fa
         return np.zeros(0, dtype=np.bool_)
     bounds = innovations.bounds()
     told = np.logical_and.reduceat(np.isfinite(innovations.half_width), bounds[:-1]) & (np.diff(bounds) > NEIGHBOURS)
-    neighbours = _neighbours(innovations.error, bounds)
-    middle = _median(neighbours)
+    middle, deviation = np.empty((2, len(innovations)))
+    fill_neighbours(innovations.error, bounds, middle, deviation)
     excess = np.abs(innovations.error - middle)
     half_width = widening * innovations.half_width
-    scatter = HALF_WIDTHS_PER_MAD * _median(np.abs(neighbours - middle[:, None]))
+    scatter = HALF_WIDTHS_PER_MAD * deviation
     if shifted:
         half_width = half_width + scatter
     explained = np.minimum(half_width, DEVIATIONS * innovations.noise + scatter)
@@ -75,18 +76,40 @@ def _without(smile: Smile, out: BoolArray) -> Smile:
     return replace(smile, **{name: getattr(smile, name)[~out] for name in names}, dropped=dropped)
 
 
-def _neighbours(error: FloatArray, bounds: IntArray) -> FloatArray:
-    """Return for each quote those of NEIGHBOURS others on each side; NaN beyond the bounds of its expiry."""
-    shifts = np.concatenate([np.arange(-NEIGHBOURS, 0), np.arange(1, NEIGHBOURS + 1)])
-    index = np.arange(error.size)[:, None] + shifts
-    first, end = (np.repeat(ends, np.diff(bounds))[:, None] for ends in (bounds[:-1], bounds[1:]))
-    inside = (index >= first) & (index < end)
-    return np.where(inside, error[np.clip(index, 0, error.size - 1)], np.nan)
+@kernel
+def fill_neighbours(error: FloatArray, bounds: IntArray, middle: FloatArray, deviation: FloatArray) -> None:
+    """Write the median of each quote's neighbours and their median absolute deviation from it; NaN where none is.
+
+    Neighbours are up to NEIGHBOURS others on each side in the quote's own expiry, e's ``bounds[e]:bounds[e + 1]``.
+    """
+    ascending = np.empty(2 * NEIGHBOURS)
+    for e in range(bounds.shape[0] - 1):
+        for i in range(bounds[e], bounds[e + 1]):
+            first, end = max(i - NEIGHBOURS, bounds[e]), min(i + NEIGHBOURS + 1, bounds[e + 1])
+            n = 0
+            for j in range(first, end):
+                if j != i:
+                    n = insert(ascending, n, error[j])
+            middle[i] = middle_of(ascending, n)
+            n = 0
+            for j in range(first, end):
+                if j != i:
+                    n = insert(ascending, n, abs(error[j] - middle[i]))
+            deviation[i] = middle_of(ascending, n)
 
 
-def _median(values: FloatArray) -> FloatArray:
-    """Return the median of each row without its NaN; NaN for a row of none."""
-    row, ascending = np.arange(values.shape[0]), np.sort(values, axis=1)
-    count = np.isfinite(values).sum(axis=1)
-    median: FloatArray = 0.5 * (ascending[row, (count - 1) // 2] + ascending[row, count // 2])
-    return median
+@kernel
+def insert(ascending: FloatArray, n: int, value: float) -> int:
+    """Put ``value`` in its place among the first ``n`` of ``ascending``; return how many there are then."""
+    at = n
+    while at > 0 and ascending[at - 1] > value:
+        ascending[at] = ascending[at - 1]
+        at -= 1
+    ascending[at] = value
+    return n + 1
+
+
+@kernel
+def middle_of(ascending: FloatArray, n: int) -> float:
+    """Return the median of the first ``n`` of ``ascending``, NaN of none."""
+    return float(0.5 * (ascending[(n - 1) // 2] + ascending[n // 2])) if n > 0 else np.nan

@@ -65,7 +65,7 @@ def innovations_of(smiles: Sequence[Smile], surface: VolSurface) -> Innovations:
         deviations=k / np.sqrt(surface.stack.at_the_money)[of_slice],
         vol=vol,
         error=joined("mid_vol") - vol,
-        half_width=half_widths([s.band for s in surface.slices], of_slice, k),
+        half_width=half_widths(surface.bands, of_slice, k),
         noise=joined("noise"),
         half_spread=0.5 * (joined("ask_vol") - joined("bid_vol")),
     )

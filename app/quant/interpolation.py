@@ -84,6 +84,21 @@ def interpolated_variances(
     return w, positions
 
 
+def variances_of_rows(k: FloatArray, t: FloatArray, stack: StackedSlices) -> FloatArray:
+    """Return w(k_ij, t_i), ``k`` (m, n) and ``t`` (m,): :func:`interpolated_variances` with each t looked up once."""
+    positions, later = np.empty(t.shape, dtype=np.int8), np.empty(t.shape, dtype=np.int64)
+    find_places(t, stack.maturities, positions, later)
+    points, times = k.ravel(), np.repeat(t, k.shape[1])
+    if (positions == Position.BETWEEN).all():
+        far = np.repeat(later, k.shape[1])
+        near = far - 1
+        w_near, w_far = stack.variances(near, points), stack.variances(far, points)
+        w = mixed_variances(points, times, near, w_near, w_far, stack.maturities, stack.at_the_money)
+    else:
+        w, _ = interpolated_variances(points, times, stack)
+    return w.reshape(k.shape)
+
+
 def _check(k: FloatArray, t: FloatArray) -> None:
     finite = np.isfinite(k)
     if not finite.all():

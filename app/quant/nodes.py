@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
+from app.quant.interpolation import variances_of_rows
 from app.quant.surface import VolSurface
 
 TENOR_DAYS: Final = (7.0, 30.0, 90.0, 180.0)
@@ -58,19 +59,14 @@ def node_vols(surface: VolSurface) -> FloatArray:
         wings = wings + (_D1 - _d1(surface, wings, t)) * chord
     strikes = np.zeros((t.size, len(DELTA_NAMES)))
     strikes[:, _WINGS] = wings
-    found = np.sqrt(_variance(surface, strikes, t) / t[:, np.newaxis])
+    found = np.sqrt(variances_of_rows(strikes, t, surface.stack) / t[:, np.newaxis])
     found[:, _WINGS] = np.where(low < 0, np.nan, found[:, _WINGS])
     vols[covered] = found
     return vols
 
 
-def _variance(surface: VolSurface, k: FloatArray, t: FloatArray) -> FloatArray:
-    w, _ = surface.total_variances(k.ravel(), np.repeat(t, k.shape[1]))
-    return w.reshape(k.shape)
-
-
 def _d1(surface: VolSurface, k: FloatArray, t: FloatArray) -> FloatArray:
-    deviation = np.sqrt(_variance(surface, k, t))
+    deviation = np.sqrt(variances_of_rows(k, t, surface.stack))
     return -k / deviation + 0.5 * deviation
 
 

@@ -8,6 +8,7 @@ only a whole chain in which nothing changes for long is a feed that stands still
 
 import zlib
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -52,9 +53,11 @@ def repeated_share(chain: OptionChain, digests: Digests, memory: ChainMemory) ->
     if not memory.chains:
         return 0.0
     last, earlier = set(memory.chains[0]), {digest for digests in memory.chains[1:] for digest in digests}
+    back = [d in earlier and d not in last for d in digests]
+    if not any(back):
+        return 0.0
     two_sided = [int(np.count_nonzero((e.bid > 0.0) & (e.ask > 0.0))) for e in chain.expiries]
-    repeated = sum(n for n, d in zip(two_sided, digests, strict=True) if d in earlier and d not in last)
-    return repeated / max(sum(two_sided), 1)
+    return sum(compress(two_sided, back)) / max(sum(two_sided), 1)
 
 
 def _digest(quotes: ExpiryQuotes) -> int:

@@ -1,6 +1,5 @@
 """What is published about a fit: error, inside share and the worst quote, by expiry and over the surface."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,23 +55,28 @@ def report_fit(
     unplaced: Mapping[str, int],
 ) -> FitReport:
     """Return the report of ``surface`` fitted to ``smiles``, one a slice and in their order."""
-    dropped: Counter[str] = Counter(unplaced)
-    for smile in smiles:
-        dropped.update(smile.dropped)
     error, inside, reports = _slice_reports(smiles, surface)
     for out in excluded:
         reports.append(
             SliceReport(out.expiry_ms, out.t, out.status, out.reason, 0, dict(out.dropped), None, None, None, None)
         )
-        dropped.update(out.dropped)
     return FitReport(
         slices=tuple(sorted(reports, key=lambda r: r.expiry_ms)),
         rmse_vol=float(np.sqrt(np.mean(error * error))),
         max_error_vol=float(np.abs(error).max()),
         inside_spread=float(inside.mean()),
         quotes_used=int(error.shape[0]),
-        quotes_dropped=dict(dropped),
+        quotes_dropped=_summed([unplaced, *(s.dropped for s in smiles), *(out.dropped for out in excluded)]),
     )
+
+
+def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Return how many quotes each reason took in all."""
+    total: dict[str, int] = {}
+    for count in counts:
+        for reason, n in count.items():
+            total[reason] = total.get(reason, 0) + n
+    return total
 
 
 def _slice_reports(smiles: Sequence[Smile], surface: VolSurface) -> tuple[FloatArray, FloatArray, list[SliceReport]]:

@@ -125,15 +125,17 @@ def read_smiles(chain: OptionChain, *, min_quotes: int = 5) -> ChainSmiles:
     bid_vol, ask_vol = frozen(quotes_read.bid_vol), frozen(quotes_read.ask_vol)
     noise = frozen(quotes_read.noise)
     mid_vol = frozen(0.5 * (bid_vol + ask_vol))
-    bounds = np.searchsorted(table.expiry[used], np.arange(len(chain.expiries) + 1))
-    left_out = np.isnan(forwards.value) | (np.diff(bounds) < min_quotes)
-    verdicts.drop(left_out[table.expiry], Dropped.EXPIRY_EXCLUDED)
+    ends = np.searchsorted(table.expiry[used], np.arange(len(chain.expiries) + 1))
+    excluding = np.isnan(forwards.value) | (np.diff(ends) < min_quotes)
+    verdicts.drop(excluding[table.expiry], Dropped.EXPIRY_EXCLUDED)
+    # Python's own numbers: an array's take several times as long to index with.
+    bounds, left_out = ends.tolist(), excluding.tolist()
     dropped = verdicts.counts(table.expiry, len(chain.expiries))
     numbers = (a.tolist() for a in (table.t, forwards.value, forwards.sd, forwards.discount_factor))
     smiles, excluded = [], []
     for e, (quotes, t, forward, sd, discount_factor) in enumerate(zip(chain.expiries, *numbers, strict=True)):
         if left_out[e]:
-            status, reason = _exclusion(t, math.isnan(forward), int(bounds[e + 1] - bounds[e]), min_quotes)
+            status, reason = _exclusion(t, math.isnan(forward), bounds[e + 1] - bounds[e], min_quotes)
             excluded.append(ExcludedExpiry(quotes.expiry_ms, t, status, reason, dropped[e]))
             continue
         rows = slice(bounds[e], bounds[e + 1])

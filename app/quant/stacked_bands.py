@@ -35,11 +35,11 @@ class StackedBands:
         return cls(nodes, widths, sizes)
 
 
-def half_widths(bands: Sequence[VolBand | None], of_band: IntArray, k: FloatArray) -> FloatArray:
-    """Return half-widths at ``k[i]`` of ``bands[of_band[i]]``, arrays of one length; NaN where there is no band."""
-    stack, width = StackedBands.of(bands), np.empty(k.shape)
+def half_widths(bands: StackedBands, of_band: IntArray, k: FloatArray) -> FloatArray:
+    """Return half-widths at ``k[i]`` of band ``of_band[i]``, arrays of one length; NaN where there is no band."""
+    width = np.empty(k.shape)
     # Copies are contiguous and writable: kernels are compiled for one kind of array.
-    fill_half_widths(np.array(of_band), np.array(k), stack.nodes, stack.widths, stack.sizes, width)
+    fill_half_widths(np.array(of_band), np.array(k), bands.nodes, bands.widths, bands.sizes, width)
     return width
 
 

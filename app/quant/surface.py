@@ -71,6 +71,10 @@ class VolSurface:
         """Maturities of the slices in years, ascending."""
         return np.array([s.t for s in self.slices])
 
+    def pack(self) -> None:
+        """Pack slices and bands now, which the first question would wait for."""
+        _ = self.states, self.maturities, self.stack.at_the_money, self.bands
+
     def total_variance(self, k: FloatArray, t: float) -> tuple[FloatArray, Position]:
         """Return w(k, t) and where t lies; free of arbitrage between and beyond expiries (interpolation.py)."""
         return interpolated_variance(k, t, self.stack)

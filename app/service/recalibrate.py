@@ -138,9 +138,9 @@ def recalibrate(
 
 
 def keep_ready(document: bytes) -> None:
-    """Decode a surface that was just published, so that the next chain of its underlying need not wait for it."""
+    """Decode and pack a surface that was just published: the next chain of its underlying need not wait for it."""
     try:
-        _standing_of(document)
+        _standing_of(document).surface.pack()
     except UNREADABLE as unreadable:
         log.warning("published_surface_unreadable", extra={"reason": str(unreadable)})
 

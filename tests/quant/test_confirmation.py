@@ -1,13 +1,14 @@
 """Unconfirmed quotes: found alone, not found together, and left out with their count."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.quant.calibration import SurfaceStatus
-from app.quant.confirmation import NEIGHBOURS, _median, _neighbours, confirmed_smiles, unconfirmed
+from app.quant.confirmation import NEIGHBOURS, confirmed_smiles, fill_neighbours, unconfirmed
 from app.quant.innovations import Innovations, innovations_of
 from app.quant.maintenance import maintain_surface
 from app.quant.regime import Regime
@@ -15,14 +16,24 @@ from app.quant.smile import read_smiles
 from tests.quant.market import maintained_series, recorded_chains, repriced
 
 
-@given(st.lists(st.floats(-1.0, 1.0), min_size=NEIGHBOURS + 1, max_size=40))
-def test_the_median_of_neighbours_is_the_plain_one(errors: list[float]) -> None:
-    error = np.array(errors)
-    expected = [
-        np.median([error[j] for j in range(max(i - NEIGHBOURS, 0), min(i + NEIGHBOURS + 1, error.size)) if j != i])
-        for i in range(error.size)
-    ]
-    np.testing.assert_allclose(_median(_neighbours(error, np.array([0, error.size]))), expected, rtol=0, atol=1e-15)
+def plain_neighbours(error: np.ndarray, bounds: list[int]) -> np.ndarray:
+    """Medians of each quote's neighbours and their median absolute deviations: the kernel's twin."""
+    found = []
+    for first, end in pairwise(bounds):
+        for i in range(first, end):
+            near = [error[j] for j in range(max(i - NEIGHBOURS, first), min(i + NEIGHBOURS + 1, end)) if j != i]
+            middle = np.median(near) if near else np.nan
+            found.append((middle, np.median(np.abs(near - middle)) if near else np.nan))
+    return np.array(found).T
+
+
+@given(st.lists(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=20), min_size=1, max_size=4))
+def test_the_median_of_neighbours_is_the_plain_one(errors: list[list[float]]) -> None:
+    bounds = np.cumsum([0, *map(len, errors)])
+    error = np.concatenate(errors)
+    found = np.empty((2, error.size))
+    fill_neighbours(error, bounds, *found)
+    np.testing.assert_allclose(found, plain_neighbours(error, bounds.tolist()), rtol=0, atol=1e-15)
 
 
 def smile_of(error: np.ndarray, half_width: float = 0.01) -> Innovations:

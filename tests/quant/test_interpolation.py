@@ -19,6 +19,7 @@ from app.quant.interpolation import (
     find_places,
     interpolated_variance,
     interpolated_variances,
+    variances_of_rows,
 )
 from app.quant.models.base import SliceState
 from app.quant.models.svi_curve import SviCurve
@@ -183,6 +184,13 @@ def test_a_batch_answers_as_its_points_do() -> None:
         alone, position = interpolated_variance(k[i : i + 1], float(t[i]), SURFACE)
         assert w[i] == pytest.approx(alone[0], rel=1e-13)
         assert Position(positions[i]) is position
+
+
+@pytest.mark.parametrize("times", [BETWEEN[::5], [*BEFORE, *MATURITIES, *BETWEEN[:2], *BEYOND]])
+def test_rows_answer_as_their_points_do(times: list[float]) -> None:
+    t, k = np.array(times), np.outer(np.arange(1, len(times) + 1), np.linspace(-0.5, 0.5, 7))
+    expected, _ = interpolated_variances(k.ravel(), np.repeat(t, 7), SURFACE)
+    assert variances_of_rows(k, t, StackedSlices.of(SURFACE)).tolist() == expected.reshape(k.shape).tolist()
 
 
 def test_places_are_those_of_a_plain_search() -> None:

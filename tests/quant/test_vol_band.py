@@ -28,7 +28,7 @@ def test_many_bands_at_once_answer_as_each_alone() -> None:
     wide = VolBand((-2.0, 2.0), (0.2, 0.2), (0.2, 0.3))
     k = np.array([-3.0, -0.8, -0.4, -0.1, 0.0, 0.2, 0.5, 2.0, 2.5])
     of_band = np.repeat(np.arange(3), k.size)
-    found = half_widths([BAND, None, wide], of_band, np.tile(k, 3)).reshape(3, -1)
+    found = half_widths(StackedBands.of([BAND, None, wide]), of_band, np.tile(k, 3)).reshape(3, -1)
     np.testing.assert_allclose(found[0], BAND.half_width_at(k), rtol=1e-15)
     assert np.isnan(found[1]).all()
     np.testing.assert_allclose(found[2], wide.half_width_at(k), rtol=1e-15)
@@ -37,7 +37,7 @@ def test_many_bands_at_once_answer_as_each_alone() -> None:
 def test_a_band_of_one_node_is_level_up_to_it() -> None:
     lone = VolBand((-0.5,), (0.1,), (0.2,))
     k = np.array([-1.0, -0.5, -0.1, 0.3])
-    found = half_widths([lone], np.zeros(4, dtype=np.int64), k)
+    found = half_widths(StackedBands.of([lone]), np.zeros(4, dtype=np.int64), k)
     np.testing.assert_allclose(found, lone.half_width_at(k), rtol=1e-15)
 
 
