@@ -131,6 +131,15 @@ class Settings:
         int,
         Setting("SMILEKEEPER_CHAINS_LIMIT", "100", whole(0, 1_000_000), "fitted chains kept of each underlying"),
     ]
+    factors_limit: Annotated[
+        int,
+        Setting(
+            "SMILEKEEPER_FACTORS_LIMIT",
+            "14400",
+            whole(0, 1_000_000),
+            "rows of market factors, one in six seconds, kept of each underlying for a week",
+        ),
+    ]
     stale_after_s: Annotated[
         float, Setting("SMILEKEEPER_STALE_AFTER_S", "120", number(0.1, 1e7), "age from which a surface is stale")
     ]

@@ -192,6 +192,7 @@ class _Worker:
                 timings=timings,
                 state=answer.state,
                 events=answer.events,
+                factors=answer.factors,
             )
         return self._queue.fail(
             claim, answer.reason, outcome=answer.outcome, timings=timings, state=answer.state, events=answer.events

@@ -1,4 +1,4 @@
-"""GET /v1/correlations: how the surfaces of several underlyings move together, from the history that is kept."""
+"""GET /v1/correlations: how the surfaces of several underlyings move together, from what is recorded of them."""
 
 from typing import Annotated, Final
 
@@ -17,6 +17,7 @@ from app.api.surfaces import newest_surface
 from app.service.access_key import Scope
 from app.service.correlations import CorrelationQuery, correlations_of
 from app.service.factor_history import FactorHistory
+from app.service.factor_record import SLOT_MS
 
 MOST_UNDERLYINGS: Final = 8
 """In one answer: 40 factors, 1,600 correlations."""
@@ -26,8 +27,8 @@ UNDERLYINGS: Final = rf"^{_NAME}(,{_NAME}){{0,{MOST_UNDERLYINGS - 1}}}$"
 MOST_MINUTES: Final = 7 * 24 * 60
 """Of a window or a half-life: a week."""
 
-LEAST_BAR_MINUTES: Final = 0.1
-"""Below six seconds the age of quotes and the times of chains make the changes."""
+LEAST_BAR_MINUTES: Final = SLOT_MS / 60_000
+"""One slot: below six seconds the age of quotes and the times of chains make the changes."""
 MOST_BARS: Final = 10_080
 """In one window: 30 MB of numbers for 40 factors."""
 
@@ -37,8 +38,9 @@ CORRELATIONS: Final = operation(
     {200: ("Rows and columns in the order of factors.", "Correlations")},
     (401, 403, 404, 422, 429, 503),
     description="Of changes over bars of bar_minutes, by the last fitted surface in each, degraded ones included; a bar"
-    " without one breaks the chain of changes. Weights halve with half_life_minutes; what is known reaches back as far"
-    " as surfaces are kept, window_minutes at most, from the newest surface of all. spot_vol's ratio may be given to"
+    " without one breaks the chain of changes. Weights halve with half_life_minutes; what is known reaches back a day"
+    " of a chain a second, a week of slower ones, window_minutes at most, from the newest surface of all. Of six"
+    " seconds one surface is recorded: let bars be whole multiples of 0.1 minutes. spot_vol's ratio may be given to"
     ' evaluate as dynamics {"ssr": ratio}, which takes it as given and does not ask here. Null, with a reason, says'
     " that too little is known.",
     example=CORRELATIONS_EXAMPLE,
@@ -49,7 +51,7 @@ def correlations_router(context: ApiContext) -> APIRouter:
     """Return the route about correlations."""
     may_read = Depends(requires(Scope.READ, context.services.gate))
     router = APIRouter(tags=["correlations"], dependencies=[may_read])
-    history = FactorHistory(context.services.reader)
+    history = FactorHistory(context.services.reader, context.services.factors)
 
     @router.get("/v1/correlations", **CORRELATIONS)
     async def get_correlations(
@@ -73,7 +75,7 @@ def correlations_router(context: ApiContext) -> APIRouter:
             await newest_surface(context, name)
             with context.metrics.store_call("factors"):
                 points[name] = await history.of(name)
-            if not points[name]:
+            if not len(points[name]):
                 raise NoSuchResource(f"no surface of {name!r} is kept")
         query = CorrelationQuery(window_minutes, bar_minutes, half_life_minutes)
         found = await to_thread.run_sync(lambda: correlations_of(points, query), limiter=context.parsing)

@@ -7,6 +7,7 @@ from app.api.access import Gate
 from app.quant.chain import OptionChain
 from app.service.admission import AnswerMemory
 from app.service.event import EventFeed, EventLog
+from app.service.factor_record import FactorReader
 from app.service.ports import ChainArchive, ChainIntake, Fleet, SurfaceReader, UpdateFeed
 from app.service.promotion import Promotions
 from app.service.score_board import ScoreReader
@@ -64,6 +65,7 @@ class ApiServices:
     archive: ChainArchive | None = None
     decode_chain: Callable[[bytes], OptionChain] | None = None
     answers: AnswerMemory | None = None
+    factors: FactorReader | None = None
     scores: ScoreReader | None = None
     promotions: Promotions | None = None
     gate: Gate = field(default_factory=Gate)

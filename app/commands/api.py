@@ -97,6 +97,7 @@ def _services(settings: Settings) -> ApiServices:
         archive=store.chains,
         decode_chain=decode_chain,
         answers=store.answers,
+        factors=store.factors,
         scores=store.scores,
         promotions=store.promotions,
         gate=Gate(

@@ -42,7 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         lease_s=settings.lease_s,
         shards=settings.shards,
-        retention=Retention(settings.history_limit, settings.chains_limit, settings.history_age_h * 3_600.0),
+        retention=Retention(
+            surfaces=settings.history_limit,
+            chains=settings.chains_limit,
+            age_s=settings.history_age_h * 3_600.0,
+            factors=settings.factors_limit,
+        ),
     )
     score = functools.partial(
         challenge,

@@ -18,8 +18,8 @@ from app.service.correlation_document import (
     ObservationsDocument,
     SpotVolDocument,
 )
-from app.service.factor_history import FactorPoint
 from app.service.iso_time import iso_utc
+from app.service.surface_factors import FactorSeries
 
 MS_PER_MINUTE: Final = 60_000
 MOST_HALF_LIVES: Final = 30
@@ -48,14 +48,14 @@ class _Bars:
     moved: int
 
 
-def correlations_of(points: Mapping[str, Sequence[FactorPoint]], query: CorrelationQuery) -> Correlations:
-    """Return the correlations of the underlyings in ``points``, each with at least one surface, oldest first.
+def correlations_of(points: Mapping[str, FactorSeries], query: CorrelationQuery) -> Correlations:
+    """Return the correlations of the underlyings in ``points``, each of at least one surface.
 
     The newest bar is the last that the newest surface of all has seen the end of: no clock is asked, and an underlying
     whose surfaces stopped is missing in the bars since.
     """
     bar_ms = round(query.bar_minutes * MS_PER_MINUTE)
-    newest_ms = max(each[-1].as_of_ms for each in points.values())
+    newest_ms = max(int(each.as_of_ms[-1]) for each in points.values())
     minutes = min(query.window_minutes, MOST_HALF_LIVES * query.half_life_minutes)
     ends = bar_ends(newest_ms, bar_ms, round(minutes * MS_PER_MINUTE) // bar_ms + 1)
     bars = {name: _bars(each, ends, bar_ms) for name, each in points.items()}
@@ -63,7 +63,7 @@ def correlations_of(points: Mapping[str, Sequence[FactorPoint]], query: Correlat
     changes = np.hstack([_changes(each) for each in bars.values()])
     found = shrunk_correlation(changes, age, query.half_life_minutes, np.tile(np.arange(len(FACTORS)), len(bars)))
     labels = [f"{name}.{factor}" for name in bars for factor in FACTORS]
-    status, reason = _verdict(found, labels, newest_ms - max(each[0].as_of_ms for each in points.values()))
+    status, reason = _verdict(found, labels, newest_ms - max(int(each.as_of_ms[0]) for each in points.values()))
     return Correlations(
         as_of=iso_utc(int(ends[-1])),
         window_minutes=query.window_minutes,
@@ -89,20 +89,24 @@ def correlations_of(points: Mapping[str, Sequence[FactorPoint]], query: Correlat
     )
 
 
-def _bars(points: Sequence[FactorPoint], ends: IntArray, bar_ms: int) -> _Bars:
-    fitted = [point for point in points if not point.moved]
-    place = last_in_bar(np.array([point.as_of_ms for point in fitted], np.int64), ends, bar_ms)
+def _bars(points: FactorSeries, ends: IntArray, bar_ms: int) -> _Bars:
+    fitted = points[~points.moved]
+    place = last_in_bar(fitted.as_of_ms, ends, bar_ms)
+    bars, rows = place >= 0, place[place >= 0]
     values = np.full((ends.size, len(FACTORS)), np.nan)
     smile_slope, time_ms = np.full((2, ends.size), np.nan)
-    for bar in np.flatnonzero(place >= 0).tolist():
-        point = fitted[place[bar]]
-        values[bar], smile_slope[bar], time_ms[bar] = point.factors.values, point.factors.smile_slope, point.as_of_ms
+    values[bars], smile_slope[bars], time_ms[bars] = (
+        fitted.values[rows],
+        fitted.smile_slope[rows],
+        fitted.as_of_ms[rows],
+    )
+    within = (ends[0] - bar_ms < points.as_of_ms) & (points.as_of_ms <= ends[-1])
     return _Bars(
         values,
         smile_slope,
         time_ms,
-        degraded=sum(fitted[i].degraded for i in place[place >= 0].tolist()),
-        moved=sum(point.moved and ends[0] - bar_ms < point.as_of_ms <= ends[-1] for point in points),
+        degraded=int(np.count_nonzero(fitted.degraded[rows])),
+        moved=int(np.count_nonzero(points.moved & within)),
     )
 
 
@@ -130,13 +134,13 @@ def _spot_vol(bars: _Bars, age: FloatArray, half_life_minutes: float) -> SpotVol
 
 
 def _verdict(found: Correlation, labels: Sequence[str], kept_ms: int) -> tuple[str, str | None]:
-    """Return the status and its reason; surfaces of all underlyings are kept of the last ``kept_ms``."""
+    """Return the status and its reason; surfaces of all underlyings are known of the last ``kept_ms``."""
     needed = f"at least {LEAST_OBSERVATIONS} are needed"
     if not found.used.any():
         worth = (
             f"{found.observations} changes known of all factors at once, worth {found.effective:.1f} of equal weight"
         )
-        kept = f"of the last {kept_ms / MS_PER_MINUTE:.0f} minutes surfaces are kept"
+        kept = f"of the last {kept_ms / MS_PER_MINUTE:.0f} minutes surfaces are known"
         return "too_few_observations", f"{worth}: {needed}; {kept}"
     if not found.used.all():
         without = ", ".join(label for label, used in zip(labels, found.used.tolist(), strict=True) if not used)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from app.service.event import Notice
+from app.service.surface_factors import SurfaceFactors
 
 
 class StoreUnavailable(Exception):
@@ -251,10 +252,11 @@ class WorkQueue(Protocol):
         timings: FitTimings,
         state: bytes = b"",
         events: Sequence[Notice] = (),
+        factors: SurfaceFactors | None = None,
     ) -> CommitOutcome:
         """Publish the surface fitted to the claimed chain, with its state, and release the underlying.
 
-        ``events`` are recorded with the surface's version if and only if it is published, each once.
+        ``events`` and ``factors`` are recorded with the surface's version if and only if it is published, each once.
         """
         ...
 

@@ -26,6 +26,7 @@ from app.service.iso_time import iso_utc
 from app.service.maintenance_state import decode_state, encode_state
 from app.service.ports import Claim, CorruptPayload
 from app.service.publish import maintained_document
+from app.service.surface_factors import SurfaceFactors, surface_factors
 from app.service.triggers import Triggers
 
 log = logging.getLogger(__name__)
@@ -62,12 +63,16 @@ class CalibrationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A surface to commit with its state and events; ``outcome`` labels the metric: ok, degraded, fallback or moved."""
+    """A surface to commit with its state, events and market factors.
+
+    ``outcome`` labels the metric: ok, degraded, fallback or moved.
+    """
 
     document: bytes
     outcome: str
     state: bytes = b""
     events: tuple[Notice, ...] = ()
+    factors: SurfaceFactors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,8 @@ def recalibrate(
     )
     rejected_before = before.gate.rejected if before else 0
     events = published_events(standing.document if standing else None, document, rejected_before=rejected_before)
-    return Fitted(encode_document(document), _outcome(fit), encode_state(maintained.state), events)
+    factors = surface_factors(chain.as_of_ms, document)
+    return Fitted(encode_document(document), _outcome(fit), encode_state(maintained.state), events, factors)
 
 
 def keep_ready(document: bytes) -> None:

@@ -12,6 +12,7 @@ from app.store.chains import RedisChainArchive
 from app.store.dead_letters import DeadLetters
 from app.store.event_feed import RedisEventFeed
 from app.store.events import RedisEventLog
+from app.store.factors import RedisFactorReader
 from app.store.fleet import RedisFleet
 from app.store.intake import RedisChainIntake
 from app.store.keys import DEFAULT_PREFIX, Keys
@@ -46,6 +47,7 @@ class AsyncStore:
     chains: RedisChainArchive
     events: RedisEventLog
     event_feed: RedisEventFeed
+    factors: RedisFactorReader
     scores: RedisScoreReader
     promotions: RedisPromotions
     _links: tuple[Link, ...]
@@ -88,6 +90,7 @@ def connect_async(
         chains=RedisChainArchive(link, keys),
         events=RedisEventLog(link, keys),
         event_feed=RedisEventFeed(waiting_for_events, keys),
+        factors=RedisFactorReader(link, keys),
         scores=RedisScoreReader(link, keys),
         promotions=RedisPromotions(link, keys),
         _links=(link, waiting, waiting_for_events),

@@ -13,6 +13,7 @@ state:U            hash    the state machine of U and its counters
 chain:U            string  the newest chain of U while it waits or is fitted (codec.encode_chain)
 history:U          stream  the surfaces of U, entry ``<version>-0``; the last one is the newest; capped
 chains:U           stream  the chain each surface was fitted to and the state it was fitted from, entry ``<version>-0``
+factors:U          stream  market factors of U, a row for six seconds of surfaces, entry ``<version>-0``; capped
 scores:U           hash    challengers of U: the board that travels between chains, its report, its chain's order
 updates            stream  every published surface as in its history, numbered without gaps by ``number``; capped
 events             stream  what happened to the shard's underlyings, numbered without gaps by ``number``; capped
@@ -37,6 +38,10 @@ running    a worker holds the token under a lease and a fence           1, or 2 
 =========  ===========================================================  ================
 
 ``dirty`` exists while running once a newer chain has replaced the one being fitted in ``chain:U``.
+
+Its row of factors waits in the state (``factor_row``, and ``factor_slot`` of the surface it is of, whether that was
+``factor_fitted``) until a surface of another slot comes, and only then enters its stream: what is there never changes.
+``factor_version`` is the newest surface that was taken account of, from ``factor_since`` on all were.
 
 =============  =====================  =================================================================================
 script         transition             counters, changed in the same script
@@ -210,6 +215,10 @@ class Keys:
     def history(self, underlying: str) -> str:
         """Return the stream of the underlying's surfaces."""
         return self._of_underlying(underlying, "history")
+
+    def factors(self, underlying: str) -> str:
+        """Return the stream of the underlying's market factors."""
+        return self._of_underlying(underlying, "factors")
 
     def scores(self, underlying: str) -> str:
         """Return the hash of the scores of the underlying's champion and challengers."""

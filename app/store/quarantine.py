@@ -12,7 +12,8 @@ log = logging.getLogger(__name__)
 SURFACE: Final = "surface"
 CHAIN: Final = "chain"
 KEPT_CHAIN: Final = "kept_chain"
-QUARANTINED: Final = (SURFACE, CHAIN, KEPT_CHAIN)
+FACTORS: Final = "factors"
+QUARANTINED: Final = (SURFACE, CHAIN, KEPT_CHAIN, FACTORS)
 """Every kind of payload that may be found damaged."""
 
 
@@ -35,6 +36,12 @@ def kept_chain_quarantined(keys: Keys, underlying: str, entry: Entry, reason: st
     """Return the call that takes a damaged chain out of those kept beside their surfaces."""
     name, fields = entry
     return _quarantined(keys, keys.chains(underlying), KEPT_CHAIN, underlying, name, reason, fields.get(b"chain", b""))
+
+
+def factors_quarantined(keys: Keys, underlying: str, entry: Entry, reason: str) -> ScriptCall:
+    """Return the call that takes a damaged row out of the record of factors."""
+    name, fields = entry
+    return _quarantined(keys, keys.factors(underlying), FACTORS, underlying, name, reason, fields.get(b"row", b""))
 
 
 def chain_quarantined(keys: Keys, underlying: str, token: str, reason: str, chain: bytes) -> ScriptCall:

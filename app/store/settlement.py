@@ -2,24 +2,36 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from app.service.event import Notice
+from app.service.factor_record import slot_of
 from app.service.ports import Claim, FitTimings
+from app.service.surface_factors import SurfaceFactors
 from app.store.codec import seal_state
 from app.store.event_records import fields_of_event
+from app.store.factor_rows import encode_row
 from app.store.keys import EVENTS_KEPT, UPDATES_KEPT, Keys, chain_order, histogram_bounds_us
 from app.store.lua import SETTLE
 from app.store.quarantine import ScriptCall
 
+FACTORS_AGE_S: Final = 7 * 86_400.0 + 3_600.0
+"""The longest window of correlations and the longest bar before it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much of an underlying's past is kept: so many surfaces and chains, none older than ``age_s``."""
+    """How much of an underlying's past is kept: so many surfaces and chains, none older than ``age_s``.
+
+    ``factors`` rows of market factors reach farther; 0 keeps none.
+    """
 
     surfaces: int = 500
     chains: int = 100
     """8 kB each for 600 quotes without sizes."""
     age_s: float = 30 * 86_400.0
+    factors: int = 14_400
+    """A day where every slot has one, in 1.2 MB; weeks of five-minute chains, of which the last can be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +47,14 @@ class Answer:
     events: Sequence[Notice]
     document: bytes = b""
     reason: str = ""
+    factors: SurfaceFactors | None = None
 
 
 def settlement(keys: Keys, claim: Claim, answer: Answer, retention: Retention) -> ScriptCall:
     """Return the call that settles ``claim``."""
     shard, underlying, timings = keys.shard_of(claim.underlying), claim.underlying, answer.timings
     published = bool(answer.document)
+    factors = answer.factors if retention.factors else None
     return ScriptCall(
         SETTLE,
         [
@@ -53,6 +67,7 @@ def settlement(keys: Keys, claim: Claim, answer: Answer, retention: Retention) -
             keys.histograms(shard),
             keys.chains(underlying),
             keys.events(shard),
+            keys.factors(underlying),
         ],
         [
             claim.token,
@@ -74,6 +89,11 @@ def settlement(keys: Keys, claim: Claim, answer: Answer, retention: Retention) -
             str(retention.chains),
             _microseconds(retention.age_s),
             str(EVENTS_KEPT),
+            encode_row(underlying, factors) if factors else b"",
+            str(slot_of(factors.as_of_ms)) if factors else "",
+            "1" if factors and not factors.moved else "0",
+            str(retention.factors),
+            _microseconds(FACTORS_AGE_S),
             *[field for event in answer.events for field in fields_of_event(event)],
         ],
     )

@@ -9,6 +9,7 @@ from app.service.event import Notice
 from app.service.fit_events import unfit_events
 from app.service.iso_time import iso_utc
 from app.service.ports import Claim, CommitOutcome, CorruptPayload, FitTimings, PublishedSurface
+from app.service.surface_factors import SurfaceFactors
 from app.store.blocking_link import BlockingLink
 from app.store.codec import check_chain, open_state, seal_document, seal_state
 from app.store.event_records import fields_of_event
@@ -73,9 +74,11 @@ class RedisWorkQueue:
         timings: FitTimings,
         state: bytes = b"",
         events: Sequence[Notice] = (),
+        factors: SurfaceFactors | None = None,
     ) -> CommitOutcome:
         """Publish the surface fitted to the claimed chain and release the underlying. May be repeated."""
-        return self._settle(claim, Answer(outcome, timings, seal_state(state), events, seal_document(document)))
+        sealed = seal_document(document)
+        return self._settle(claim, Answer(outcome, timings, seal_state(state), events, sealed, factors=factors))
 
     def fail(
         self,

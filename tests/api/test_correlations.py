@@ -90,7 +90,7 @@ async def test_a_fast_feed_has_short_bars(client: httpx.AsyncClient, store: Memo
     minutes = {"underlyings": "BTC", "window_minutes": 8}
     found = (await client.get(PATH, params=minutes)).json()
     assert found["status"] == "too_few_observations"
-    assert "of the last 8 minutes surfaces are kept" in found["reason"]
+    assert "of the last 8 minutes surfaces are known" in found["reason"]
     found = (await client.get(PATH, params={**minutes, "bar_minutes": 0.25})).json()
     assert (found["status"], found["correlation"][1][1]) == ("partial", 1.0)
     assert found["observations"]["of_factor"]["BTC.level"] == 31

@@ -12,7 +12,9 @@ from collections import Counter
 
 import pytest
 
+from app.service.factor_history import published_factors
 from app.service.ports import PublishedSurface, StoreUnavailable, SubmitOutcome
+from app.service.surface_factors import NO_FACTORS
 from app.store.connect import connect_async
 from app.store.fleet import RedisFleet
 from app.store.intake import RedisChainIntake
@@ -23,6 +25,7 @@ from tests.faults.figures import law, timing
 from tests.faults.recorded_chains import name_of, recorded_chain, recordings
 from tests.faults.worker_process import LEASE_S, calibrate
 from tests.servers import RealServer
+from tests.store.factor_rows import rows_for, rows_of
 from tests.store.stored import OpenStore, assert_conserved, until
 
 UNDERLYINGS = 20
@@ -201,4 +204,6 @@ def _assert_lawful(store: OpenStore, witness: Witness) -> Counter[str]:
         for surface in [*heard, *history]:
             assert documents.setdefault((name, surface.version), surface.document) == surface.document
             assert json.loads(surface.document)["certificate"]["arbitrage_free"] is True
+        recorded = store.run(store.api.factors.recorded(name, NO_FACTORS))
+        assert rows_of(recorded) == rows_for(map(published_factors, history)), "no row is missing, none there twice"
     return ended

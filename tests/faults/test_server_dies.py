@@ -10,19 +10,27 @@ from pathlib import Path
 import pytest
 
 from app.service.event import Event, EventKind, Notice
+from app.service.factor_record import SLOT_MS
 from app.service.ports import Claim, PublishedSurface, StoreUnavailable, SubmitOutcome
+from app.service.surface_factors import NO_FACTORS, SurfaceFactors
 from app.store.connect import AsyncStore, connect_async, connect_worker
 from app.store.keys import EVENTS_KEPT, Keys
 from app.store.work_queue import RedisWorkQueue
 from tests.faults.extent import FULL, KINDS, SEED
 from tests.faults.figures import law
 from tests.servers import RealServer, program_of
+from tests.store.factor_rows import factors_at, rows_for, rows_of
 from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, assert_conserved, opened
 
 KILLS = 10 if FULL else 4
 CUTS = 60 if FULL else 12
 NAMES = [f"U{i}" for i in range(8)]
 KEYS = Keys()
+
+
+def factors_of_chain(as_of_ms: int) -> SurfaceFactors:
+    """Chains of these tests are milliseconds apart; three of them shall share a row."""
+    return factors_at(as_of_ms * SLOT_MS // 3)
 
 
 class Bench(threading.Thread):
@@ -49,7 +57,8 @@ class Bench(threading.Thread):
         events = (Notice(EventKind.GATE, f"fence {claim.fence}"), Notice(EventKind.ROLL, f"fence {claim.fence}"))
         while not self._over.is_set():
             try:
-                self._queue.commit(claim, b"{}", outcome="ok", timings=TIMINGS, events=events)
+                factors = factors_of_chain(claim.as_of_ms)
+                self._queue.commit(claim, b"{}", outcome="ok", timings=TIMINGS, events=events, factors=factors)
                 return
             except StoreUnavailable:
                 self._over.wait(0.02)
@@ -146,6 +155,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(kind: str) -> No
             counts = [store.counts(name) for name in NAMES]
             newest = {name: store.run(store.api.surfaces.newest(name)) for name in NAMES}
             _assert_events_once(store, traffic.events)
+            _assert_factors_once(store)
     finally:
         over.set()
         server.close()
@@ -169,6 +179,13 @@ def _assert_events_once(store: OpenStore, heard: list[Event]) -> None:
         assert [event.version for event in events] == [version for version in versions for _ in range(2)]
         assert len({(event.kind, event.message) for event in events}) == len(events)
         assert store.counts(name).events["gate"] == len(versions)
+
+
+def _assert_factors_once(store: OpenStore) -> None:
+    for name in NAMES:
+        surfaces = store.run(store.api.surfaces.after(name, 0, 10_000)) or ()
+        recorded = store.run(store.api.factors.recorded(name, NO_FACTORS))
+        assert rows_of(recorded) == rows_for(factors_of_chain(surface.as_of_ms) for surface in surfaces)
 
 
 def _worked_on(server: RealServer) -> None:

@@ -11,12 +11,14 @@ import pytest
 from app.quant.arrays import FloatArray
 from app.quant.market_factors import FACTORS, MarketFactors
 from app.service.correlation_document import Correlations
-from app.service.correlations import MS_PER_MINUTE, CorrelationQuery, correlations_of
-from app.service.factor_history import FactorPoint, factor_point
+from app.service.correlations import MS_PER_MINUTE, CorrelationQuery
+from app.service.correlations import correlations_of as correlations_of_series
+from app.service.factor_history import published_factors
 from app.service.iso_time import ms_of
+from app.service.surface_factors import FactorSeries, SurfaceFactors
 from tests.service.published_factors import published_series
 
-Points = Mapping[str, Sequence[FactorPoint]]
+Points = Mapping[str, Sequence[SurfaceFactors]]
 QUERY = CorrelationQuery(window_minutes=720, bar_minutes=5, half_life_minutes=120.0)
 BAR_MS = 5 * MS_PER_MINUTE
 FORWARDS, LEVELS = ("BTC.forward", "ETH.forward"), ("BTC.level", "ETH.level")
@@ -24,10 +26,16 @@ FORWARDS, LEVELS = ("BTC.forward", "ETH.forward"), ("BTC.level", "ETH.level")
 
 @cache
 def recorded() -> Points:
-    return {name: tuple(map(factor_point, published_series(name))) for name in ("BTC", "ETH")}
+    return {name: tuple(map(published_factors, published_series(name))) for name in ("BTC", "ETH")}
 
 
-def walk(moves: FloatArray) -> list[FactorPoint]:
+def correlations_of(points: Points, query: CorrelationQuery) -> Correlations:
+    return correlations_of_series(
+        {name: FactorSeries.of(range(len(each)), each) for name, each in points.items()}, query
+    )
+
+
+def walk(moves: FloatArray) -> list[SurfaceFactors]:
     """Surfaces five minutes apart whose forward makes these moves, in fifths of a per cent; nothing else moves."""
     start = recorded()["BTC"][0]
     others = start.factors.values[1:]

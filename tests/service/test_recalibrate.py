@@ -9,6 +9,7 @@ from app.quant.chain import OptionChain
 from app.quant.maintenance import MaintenanceState
 from app.quant.models import DEFAULT_MODEL
 from app.service.document import decode_document, encode_document
+from app.service.factor_history import published_factors
 from app.service.maintenance_state import VERSION, decode_state, encode_state
 from app.service.ports import Claim, CorruptPayload, KeptChain, PublishedSurface
 from app.service.recalibrate import CalibrationPolicy, Fitted, Unfit, keep_ready, recalibrate
@@ -51,6 +52,13 @@ def test_a_series_replays_bit_for_bit() -> None:
     assert "confidence_level" in documents[0].units
 
 
+def test_factors_are_those_that_the_published_document_tells() -> None:
+    (chain,) = recorded_chains("BTC", 1)
+    answer = fitted(chain, None)
+    published = PublishedSurface(chain.underlying, 1, 0, chain.as_of_ms, 0, 0, 0, answer.document)
+    assert answer.factors == published_factors(published), "number for number"
+
+
 def test_a_fit_from_a_surface_kept_ready_is_the_same(caplog: pytest.LogCaptureFixture) -> None:
     first, second = recorded_chains("BTC", 2)
     before = fitted(first, None)
@@ -79,6 +87,7 @@ def test_a_surface_between_fits_says_so_and_replays_bit_for_bit() -> None:
         ("moved", first.as_of),
         ("fit", third.as_of),
     ]
+    assert [answer.factors.moved for answer in runs[0] if answer.factors] == [False, True, False]
     assert [each.reason.split()[0] for each in said if each] == ["it", "301.3", "after:"]
     assert [each.parameters for each in second.slices] == [each.parameters for each in first.slices]
     assert [each.forward for each in second.slices] != [each.forward for each in first.slices]

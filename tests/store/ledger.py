@@ -6,6 +6,7 @@ One underlying is an Account; times are the order of events. The lease is not mo
 from dataclasses import dataclass, field
 
 from app.service.event import EventKind, Notice
+from app.service.surface_factors import SurfaceFactors
 
 Order = tuple[int, int]
 MAX_ATTEMPTS = 3
@@ -30,6 +31,8 @@ class Account:
     counters: dict[str, int] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     """Messages, oldest first."""
+    factors: list[SurfaceFactors] = field(default_factory=list)
+    """Of every surface, oldest first."""
 
     def count(self, name: str, by: int = 1) -> None:
         self.counters[name] = self.counters.get(name, 0) + by
@@ -93,7 +96,13 @@ class Ledger:
         return self._take(name)
 
     def settle(
-        self, name: str, claim: int, verdict: str, document: bytes = b"", events: tuple[Notice, ...] = ()
+        self,
+        name: str,
+        claim: int,
+        verdict: str,
+        document: bytes,
+        events: tuple[Notice, ...],
+        factors: SurfaceFactors,
     ) -> str:
         account = self.accounts[name]
         if account.last_settled == claim:
@@ -121,6 +130,7 @@ class Ledger:
             if not newer:
                 account.surfaces.append((account.running, document))
                 account.say(events)
+                account.factors.append(factors)
         account.settled[claim] = result
         account.last_settled = claim
         account.claim = account.running = None

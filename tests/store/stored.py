@@ -19,7 +19,7 @@ from app.store.work_queue import RedisWorkQueue
 T = TypeVar("T")
 TIMINGS = FitTimings(calibration_s=0.02, queue_wait_s=0.001)
 AS_OF_MS = 1_785_607_084_000
-NOTHING_DAMAGED = {"surface": 0, "chain": 0, "kept_chain": 0}
+NOTHING_DAMAGED = {"surface": 0, "chain": 0, "kept_chain": 0, "factors": 0}
 LEASE_NEVER_ENDS_S = 3_600.0
 HANGS_AFTER_S = 60.0
 """No wait of ours takes a tenth of this where nothing hangs; a machine that is busy with other things may need it."""

@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from app.service.event import EventKind, Notice
+from app.service.factor_record import SLOT_MS
 from app.service.ports import Claim
+from app.service.surface_factors import NO_FACTORS, FactorSeries
 from app.store.connect import connect_dead_letters
 from app.store.keys import Keys
 from tests.servers import RealServer
+from tests.store.factor_rows import factors_at, rows_for, rows_of
 from tests.store.ledger import Ledger
 from tests.store.stored import TIMINGS, OpenStore, assert_conserved
 
@@ -48,6 +51,7 @@ class WorkProtocol(RuleBasedStateMachine):
         self.claims: dict[int, Claim] = {}
         """Every claim ever made, by its number in the ledger."""
         self.versions: dict[str, int] = {}
+        self.known_factors: dict[str, FactorSeries] = {}
 
     def teardown(self) -> None:
         self.letters.close()
@@ -81,16 +85,19 @@ class WorkProtocol(RuleBasedStateMachine):
         data=st.data(),
         verdict=st.sampled_from(["commit", "commit", "fail", "hand_back"]),
         kinds=st.lists(st.sampled_from(EventKind), max_size=3),
+        moved=st.booleans(),
     )
-    def answer(self, data: st.DataObject, verdict: str, kinds: list[EventKind]) -> None:
+    def answer(self, data: st.DataObject, verdict: str, kinds: list[EventKind], moved: bool) -> None:
         """By the holder, by one that lost its lease, or once more by one that has answered."""
         number = data.draw(st.sampled_from(sorted(self.claims)), "claim")
         claim = self.claims[number]
         document = b'{"claim":%d}' % number
         events = tuple(Notice(kind, f"{verdict} of claim {number}, event {i}") for i, kind in enumerate(kinds))
-        expected = self.ledger.settle(claim.underlying, number, verdict, document, events)
+        factors = factors_at(SLOT_MS // 2 * claim.as_of_ms, number, moved=moved)
+        expected = self.ledger.settle(claim.underlying, number, verdict, document, events, factors)
         if verdict == "commit":
-            assert self.worker.commit(claim, document, outcome="ok", timings=TIMINGS, events=events) == expected
+            found = self.worker.commit(claim, document, outcome="ok", timings=TIMINGS, events=events, factors=factors)
+            assert found == expected
         elif verdict == "fail":
             assert self.worker.fail(claim, "no", outcome="rejected", timings=TIMINGS, events=events) == expected
         else:
@@ -151,6 +158,20 @@ class WorkProtocol(RuleBasedStateMachine):
         for name, account in self.ledger.accounts.items():
             kept = self.store.run(self.store.api.events.page(before=None, limit=1_000, underlyings={name}))
             assert [event.message for event in reversed(kept)] == account.events
+
+    @invariant()
+    def factors_agree(self) -> None:
+        """For one who reads from time to time as for one who reads first."""
+        for name, account in self.ledger.accounts.items():
+            known = self.known_factors.get(name, NO_FACTORS)
+            found = self.store.run(self.store.api.factors.recorded(name, known))
+            fresh = self.store.run(self.store.api.factors.recorded(name, NO_FACTORS))
+            assert rows_of(found) == rows_of(fresh) == rows_for(account.factors)
+            if found:
+                self.known_factors[name] = found.series
+                newest = self.store.run(self.store.api.surfaces.newest(name))
+                assert newest is not None
+                assert found.series.version[-1] == newest.version
 
     def _running(self) -> list[str]:
         """Underlyings being fitted, in the order of their tokens."""

@@ -23,7 +23,7 @@ def publish(store: OpenStore, start: int, count: int) -> None:
 
 
 def levels(store: OpenStore, history: FactorHistory) -> list[float]:
-    return [point.factors.values[LEVEL] for point in store.run(history.of("BTC"))]
+    return store.run(history.of("BTC")).values[:, LEVEL].tolist()
 
 
 def test_all_readers_know_the_same(store: OpenStore) -> None:

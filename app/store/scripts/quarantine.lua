@@ -1,4 +1,4 @@
--- A damaged payload is set aside as it was found; a damaged surface or kept chain leaves its stream.
+-- A damaged payload is set aside as it was found; what is damaged in a stream leaves it.
 
 local stream, quarantine, counters = KEYS[1], KEYS[2], KEYS[3]
 local kind, underlying, entry, reason, payload, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]

@@ -3,16 +3,20 @@
 
 local queue, state, chain, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local updates, counters, histograms, chains, events = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local factors = KEYS[10]
 local token, underlying, fence, order = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local verdict, outcome, document, reason = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local calibration_us, queue_wait_us, bounds_us = ARGV[9], ARGV[10], ARGV[11]
 local history_kept, updates_kept, maintenance = ARGV[12], ARGV[13], ARGV[14]
 local fitted_chain, fitted_state, chains_kept, history_age_us = ARGV[15], ARGV[16], ARGV[17], tonumber(ARGV[18])
 local log = {events = events, counters = counters, state = state, kept = ARGV[19]}
-local FIRST_EVENT = 20
+local row, slot, fitted = ARGV[20], ARGV[21], ARGV[22] == '1'
+local rows_kept, rows_age_us = ARGV[23], tonumber(ARGV[24])
+local FIRST_EVENT = 25
 
 local now = fields(state, {'state', 'token', 'fence', 'dirty', 'running_order', 'running_as_of', 'running_sequence',
-  'running_received_ms', 'version', 'surface_order', 'settled_fence', 'settled_as'})
+  'running_received_ms', 'version', 'surface_order', 'settled_fence', 'settled_as',
+  'factor_row', 'factor_slot', 'factor_fitted', 'factor_version', 'factor_since'})
 
 if now.settled_fence == fence then
   return {now.settled_as, now.version or ''}
@@ -41,6 +45,31 @@ local function observe(name, duration_us)
   redis.call('HINCRBY', histograms, name .. ':sum_us', duration_us)
 end
 
+-- Its factors wait for those of the next slot of time; of one slot the last fitted surface has its row, else the last.
+local function keep_factors()
+  if row == '' then
+    if now.factor_version then
+      redis.call('DEL', factors)
+      redis.call('HDEL', state, 'factor_row', 'factor_slot', 'factor_fitted', 'factor_version', 'factor_since')
+    end
+    return
+  end
+  local same_slot = now.factor_slot == slot
+  if now.factor_row and not same_slot then
+    local name = (now.factor_version or '') .. '-0'
+    local added = redis.pcall('XADD', factors, 'MAXLEN', '=', rows_kept, name, 'row', now.factor_row)
+    if type(added) == 'table' and added.err then -- a damaged name: the stream might refuse every later one, too
+      redis.call('DEL', factors)
+    end
+    redis.call('XTRIM', factors, 'MINID', '=', whole(math.max(0, us - rows_age_us)) .. '-0')
+  end
+  if fitted or not same_slot or now.factor_fitted ~= '1' then
+    redis.call('HSET', state, 'factor_row', row, 'factor_slot', slot, 'factor_fitted', fitted and '1' or '0')
+  end
+  local unbroken = now.factor_version == previous and now.factor_since
+  redis.call('HSET', state, 'factor_version', version, 'factor_since', unbroken or version)
+end
+
 local function publish()
   local envelope = {underlying, version, previous, now.running_as_of, now.running_sequence,
     now.running_received_ms, ms_of(us)}
@@ -57,6 +86,7 @@ local function publish()
   local number = redis.call('HINCRBY', counters, 'updates', 1)
   redis.call('XADD', updates, 'MAXLEN', '~', updates_kept, '*', 'underlying', underlying, 'version', version,
     'number', whole(number), unpack(surface))
+  keep_factors()
   redis.call('HSET', state, 'version', version, 'surface_order', order)
   redis.call('HDEL', state, 'maintenance')
   observe('end_to_end', end_to_end_us)
