@@ -17,7 +17,7 @@ from app.quant.models.packed_curve import (
     spline_basis,
     svi_point_jacobian,
 )
-from app.quant.models.surface_objective import SLOPE_MIN, SVI_STAGE, SurfaceProblem
+from app.quant.models.surface_problem import SLOPE_MIN, SVI_STAGE, SurfaceProblem
 from app.quant.models.svi_coordinates import SLOPE_MAX, geometry, least_svi_variance
 
 WING: Final = cast(int, np.int64(2))
@@ -42,11 +42,11 @@ def empty_rows(n: int) -> Rows:
     """Return room for the rows of ``n`` slices."""
     m = n * ROWS_PER_SLICE
     return Rows(
-        np.zeros((m, 2, MAX_COEFFICIENTS)),
-        np.zeros(m, dtype=np.int64),
-        np.zeros(m, dtype=np.int64),
-        np.zeros(m),
-        np.zeros(m),
+        np.empty((m, 2, MAX_COEFFICIENTS)),
+        np.empty(m, dtype=np.int64),
+        np.empty(m, dtype=np.int64),
+        np.empty(m),
+        np.empty(m),
     )
 
 

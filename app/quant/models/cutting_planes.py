@@ -21,7 +21,7 @@ from app.quant.models.local_minima import (
     scan_ratio,
 )
 from app.quant.models.scan_grid import ScanGrid, svi_grid
-from app.quant.models.surface_objective import SVI_STAGE
+from app.quant.models.surface_problem import SVI_STAGE
 from app.quant.models.svi_coordinates import least_svi_variance
 
 MARGIN_BUTTERFLY: Final = 1e-3

@@ -30,15 +30,10 @@ def least_value(grid: FloatArray, values: FloatArray) -> float:
 
 
 @kernel
-def least_gap(earlier: FloatArray, later: FloatArray, grid: FloatArray) -> float:
-    """Return the least w_later/w_earlier - 1 of two slices along ``grid``."""
-    n = grid.shape[0]
-    w = np.empty(n)
-    gap = np.empty(n)
-    svi_variances(earlier, grid, n, w)
-    svi_variances(later, grid, n, gap)
-    for j in range(n):
-        gap[j] = gap[j] / max(w[j], 1e-9 * earlier[0]) - 1.0
+def least_gap(earlier: FloatArray, later: FloatArray, floor: float, grid: FloatArray, gap: FloatArray) -> float:
+    """Return the least w_later/w_earlier - 1 of two slices' variances along ``grid``; ``gap`` is room for it."""
+    for j in range(grid.shape[0]):
+        gap[j] = later[j] / max(earlier[j], floor) - 1.0
     return least_value(grid, gap)
 
 
@@ -49,21 +44,25 @@ def hidden_violation(svi: FloatArray, money: FloatArray, vertex: FloatArray, mar
     As in a fit, but without the places of the minima: nothing is cut here.
     """
     n = money.shape[0] + vertex.shape[0]
-    grid, grid_before = np.empty(n), np.empty(n)
-    w, w1, w2, g = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    grids, variances = np.empty((2, n)), np.empty((2, n))
+    w1, w2, other, value = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     total = 0.0
     for i in range(svi.shape[0]):
         x = svi[i]
+        grid, w = grids[i % 2], variances[i % 2]
         svi_grid(x, money, vertex, grid)
         svi_derivatives(x, grid, n, w, w1, w2)
         for j in range(n):
-            g[j] = durrleman(grid[j], w[j], w1[j], w2[j])
-        total += max(0.0, margins.butterfly - least_value(grid, g))
+            value[j] = durrleman(grid[j], w[j], w1[j], w2[j])
+        total += max(0.0, margins.butterfly - least_value(grid, value))
         total += max(0.0, LEAST_VARIANCE - least_svi_variance(x)[1] / x[0])
         if i > 0:
             before = svi[i - 1]
-            gap = min(least_gap(before, x, grid_before), least_gap(before, x, grid))
-            gap = min(gap, x[3] / before[3] - 1.0, x[4] / before[4] - 1.0)
+            grid_before, w_before = grids[1 - i % 2], variances[1 - i % 2]
+            gap = min(x[3] / before[3] - 1.0, x[4] / before[4] - 1.0)
+            svi_variances(x, grid_before, n, other)
+            gap = min(gap, least_gap(w_before, other, 1e-9 * before[0], grid_before, value))
+            svi_variances(before, grid, n, other)
+            gap = min(gap, least_gap(other, w, 1e-9 * before[0], grid, value))
             total += max(0.0, margins.calendar - gap)
-        grid, grid_before = grid_before, grid
     return total

@@ -11,9 +11,19 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
-from app.quant.models.packed_curve import durrleman, slice_point, spline_value, svi_derivatives, svi_variances
+from app.quant.models.packed_curve import (
+    MAX_COEFFICIENTS,
+    SUPPORT,
+    add_residual,
+    add_residual_derivatives,
+    durrleman,
+    slice_point,
+    spline_pieces_by_cell,
+    svi_derivatives,
+    svi_variances,
+)
 from app.quant.models.scan_grid import ScanGrid, merge_sorted, tabulate_pair
-from app.quant.models.surface_objective import SVI_STAGE
+from app.quant.models.surface_problem import SVI_STAGE
 from app.quant.models.svi_coordinates import Geometry, geometry, least_svi_variance
 
 BUTTERFLY: Final = cast(int, np.int64(0))
@@ -45,22 +55,20 @@ def scan_durrleman(
     stage: int, i: int, x: FloatArray, coefficients: FloatArray, knots: FloatArray, scan: ScanGrid, out: FloatArray
 ) -> int:
     """Write g of slice ``i`` on its grid, which must be filled; return the number of points."""
-    count = int(knots[3])
     n: int = scan.filled[i]
     grid = scan.k[i]
-    w = np.empty(n)
-    w1 = np.empty(n)
-    w2 = np.empty(n)
+    jet = np.empty((3, n))
+    w, w1, w2 = jet[0], jet[1], jet[2]
     if stage == SVI_STAGE:
         svi_derivatives(x, grid, n, w, w1, w2)
     else:
-        for j in range(n):
-            b, b1, b2 = spline_value(coefficients, count, scan.place[i, j])
-            r2 = grid[j] * grid[j] + knots[0] * knots[0]
-            z1 = 1.0 / (knots[1] * math.sqrt(r2))
-            w[j] = scan.plain[i, 0, j] + x[0] * b
-            w1[j] = scan.plain[i, 1, j] + x[0] * b1 * z1
-            w2[j] = scan.plain[i, 2, j] + x[0] * (b2 * z1 * z1 - b1 * grid[j] * z1 / r2)
+        for p in range(3):
+            for j in range(n):
+                jet[p, j] = scan.plain[i, p, j]
+        count = int(knots[3])
+        cubics = np.empty((count + 3, SUPPORT))
+        spline_pieces_by_cell(coefficients, count, cubics)
+        add_residual_derivatives(cubics, count, x[0], scan.place[i], scan.stretch[i], n, w, w1, w2)
     for j in range(n):
         out[j] = durrleman(grid[j], w[j], w1[j], w2[j])
     return n
@@ -100,12 +108,15 @@ def scan_ratio(
         svi_variances(svi[i - 1], scan.pair_k[i], n, earlier)
         svi_variances(svi[i], scan.pair_k[i], n, out)
     else:
-        before, count = int(knots[i - 1, 3]), int(knots[i, 3])
-        for j in range(n):
-            bump = spline_value(coefficients[i - 1], before, scan.pair_place[i, 0, j])[0]
-            earlier[j] = scan.pair_plain[i, 0, j] + svi[i - 1, 0] * bump
-            bump = spline_value(coefficients[i], count, scan.pair_place[i, 1, j])[0]
-            out[j] = scan.pair_plain[i, 1, j] + svi[i, 0] * bump
+        cubics = np.empty((MAX_COEFFICIENTS + 3, SUPPORT))
+        for h in range(2):
+            s = i - 1 + h
+            w = earlier if h == 0 else out
+            for j in range(n):
+                w[j] = scan.pair_plain[i, h, j]
+            count = int(knots[s, 3])
+            spline_pieces_by_cell(coefficients[s], count, cubics)
+            add_residual(cubics, count, svi[s, 0], scan.pair_place[i, h], n, w)
     for j in range(n):
         out[j] = out[j] / max(earlier[j], 1e-9 * svi[i - 1, 0]) - 1.0
     return n

@@ -10,7 +10,8 @@ from app.quant.models.constraint_rows import Rows
 from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
 from app.quant.models.local_minima import CALENDAR, Minima
 from app.quant.models.scan_grid import ScanGrid
-from app.quant.models.surface_objective import INFINITE, SLOPE_MIN, SVI_STAGE, VALUE, SurfaceProblem, surface_objective
+from app.quant.models.surface_objective import surface_objective
+from app.quant.models.surface_problem import INFINITE, SLOPE_MIN, SVI_STAGE, VALUE, SurfaceProblem
 from app.quant.models.svi_coordinates import clamp
 
 BACKTRACK: Final = 0.4

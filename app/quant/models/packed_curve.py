@@ -11,12 +11,14 @@ import numpy as np
 
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
+from app.quant.elementary import natural_log
 from app.quant.models.svi_coordinates import geometry, geometry_jacobian
 
 MAX_COEFFICIENTS: Final = 20
 SUPPORT: Final = 4
 """Cubic B-splines that do not vanish at a point."""
-
+KNOT_NUMBERS: Final = 4
+"""Scale, spacing, first and count of a residual."""
 
 SHORT_OF_REORDERING: Final = {"contract", "nsz", "arcp"}
 """What a loop over points may do to be fast and yet give the same sums in the same order."""
@@ -40,11 +42,22 @@ def spline_pieces(t: float, basis: FloatArray) -> None:
     basis[2, 3] = t
 
 
-@kernel
+@kernel(forceinline=True)
 def knot_place(knots: FloatArray, k: float) -> float:
-    """Return where ``k`` lies, in knot cells from the centre of the first spline."""
-    place: float = math.asinh(k / knots[0]) / knots[1] - knots[2]
+    """Return where ``k`` lies, in knot cells from the centre of the first spline: asinh(k / scale) / spacing - first.
+
+    The inverse hyperbolic sine is written out: the library's is a call, at which a loop over points stays scalar.
+    """
+    ratio = abs(k) / knots[0]
+    place: float = math.copysign(natural_log(ratio + math.sqrt(1.0 + ratio * ratio)), k) / knots[1] - knots[2]
     return place
+
+
+@kernel
+def knot_places(knots: FloatArray, k: FloatArray, n: int, place: FloatArray) -> None:
+    """Write :func:`knot_place` of the first ``n`` points."""
+    for j in range(n):
+        place[j] = knot_place(knots, k[j])
 
 
 @kernel
@@ -85,6 +98,59 @@ def spline_value(coefficients: FloatArray, count: int, z: float) -> tuple[float,
     b1 = 0.5 * (c3 * t * t - c0 * p * p) + c1 * t * (1.5 * t - 2.0) - c2 * p * (1.5 * p - 2.0)
     b2 = c0 * p + c1 * (3.0 * t - 2.0) + c2 * (3.0 * p - 2.0) + c3 * t
     return b, b1, b2
+
+
+@kernel
+def spline_pieces_by_cell(coefficients: FloatArray, count: int, cubics: FloatArray) -> None:
+    """Write the residual's polynomial in each of its count + 3 knot cells, powers of the way past the knot ascending.
+
+    Row c is the cell from c - 2 to c - 1, in knot cells from the centre of the first spline.
+    """
+    for c in range(count + 3):
+        c0 = coefficients[c - 3] if c >= 3 else 0.0
+        c1 = coefficients[c - 2] if 2 <= c < count + 2 else 0.0
+        c2 = coefficients[c - 1] if 1 <= c < count + 1 else 0.0
+        c3 = coefficients[c] if c < count else 0.0
+        cubics[c, 0] = (c0 + 4.0 * c1 + c2) / 6.0
+        cubics[c, 1] = 0.5 * (c2 - c0)
+        cubics[c, 2] = 0.5 * (c0 + c2) - c1
+        cubics[c, 3] = (c3 - c0) / 6.0 + 0.5 * (c1 - c2)
+
+
+@kernel
+def add_residual(cubics: FloatArray, count: int, level: float, place: FloatArray, n: int, w: FloatArray) -> None:
+    """Add ``level`` times the residual to ``w`` at places in knot cells; ``cubics`` as spline_pieces_by_cell."""
+    for j in range(n):
+        z = place[j] + 2.0
+        if 0.0 <= z < count + 3.0:
+            cell = int(z)
+            t = z - cell
+            w[j] += level * (cubics[cell, 0] + t * (cubics[cell, 1] + t * (cubics[cell, 2] + t * cubics[cell, 3])))
+
+
+@kernel
+def add_residual_derivatives(
+    cubics: FloatArray,
+    count: int,
+    level: float,
+    place: FloatArray,
+    stretch: FloatArray,
+    n: int,
+    w: FloatArray,
+    w1: FloatArray,
+    w2: FloatArray,
+) -> None:
+    """Add ``level`` times the residual and its derivatives in k; ``stretch`` (2, points) is the place's derivatives."""
+    for j in range(n):
+        z = place[j] + 2.0
+        if 0.0 <= z < count + 3.0:
+            cell = int(z)
+            t = z - cell
+            p1, p2, p3 = cubics[cell, 1], cubics[cell, 2], cubics[cell, 3]
+            slope = p1 + t * (2.0 * p2 + t * 3.0 * p3)
+            w[j] += level * (cubics[cell, 0] + t * (p1 + t * (p2 + t * p3)))
+            w1[j] += level * slope * stretch[0, j]
+            w2[j] += level * ((2.0 * p2 + 6.0 * t * p3) * stretch[0, j] * stretch[0, j] + slope * stretch[1, j])
 
 
 @kernel(fastmath=SHORT_OF_REORDERING)

@@ -11,6 +11,7 @@ from app.quant.compiled import kernel
 from app.quant.models.base import BindingConstraint
 from app.quant.models.constraint_rows import Rows
 from app.quant.models.local_minima import BUTTERFLY, CALENDAR
+from app.quant.models.packed_curve import KNOT_NUMBERS
 from app.quant.models.svi_coordinates import SLICE_SIZE, to_raw
 from app.quant.models.svi_curve import SplineResidual, SviCurve
 from app.quant.smile import Smile
@@ -21,10 +22,10 @@ DIGITS: Final = cast(int, np.int64(12))
 No literal, for which numba would compile the rounding once more."""
 LARGEST_EXACT_POWER: Final = 22
 """10^22 is the last power of ten that is a double, so dividing an integer by it rounds once and correctly."""
-KNOT_NUMBERS: Final = 4
-"""Scale, spacing, first and count of a residual."""
 NOTICEABLE: Final = 1e-6
 """Multipliers below this share of the objective are not reported."""
+_COEFFICIENTS: Final = SLICE_SIZE + KNOT_NUMBERS
+"""Where the coefficients start among a slice's numbers."""
 KIND_NAMES: Final = {int(BUTTERFLY): "butterfly", int(CALENDAR): "calendar"}
 
 
@@ -47,13 +48,13 @@ def round_significant(values: FloatArray, digits: int) -> None:
 @kernel
 def published_numbers(svi: FloatArray, knots: FloatArray, coefficients: FloatArray) -> FloatArray:
     """Return raw SVI, knots and coefficients of each slice side by side, rounded for publication."""
-    numbers = np.empty((svi.shape[0], SLICE_SIZE + KNOT_NUMBERS + coefficients.shape[1]))
+    numbers = np.empty((svi.shape[0], _COEFFICIENTS + coefficients.shape[1]))
     for i in range(svi.shape[0]):
         to_raw(svi[i], numbers[i])
         for j in range(KNOT_NUMBERS):
             numbers[i, SLICE_SIZE + j] = knots[i, j]
         for j in range(coefficients.shape[1]):
-            numbers[i, SLICE_SIZE + KNOT_NUMBERS + j] = coefficients[i, j]
+            numbers[i, _COEFFICIENTS + j] = coefficients[i, j]
         round_significant(numbers[i], DIGITS)
     return numbers
 
@@ -61,10 +62,10 @@ def published_numbers(svi: FloatArray, knots: FloatArray, coefficients: FloatArr
 def published_curves(svi: FloatArray, knots: FloatArray, coefficients: FloatArray) -> tuple[SviCurve, ...]:
     """Return the curves of slices ``svi`` (n, 5) with residuals ``knots`` (n, 4), ``coefficients`` (n, MAX)."""
     curves = []
-    for a, b, rho, m, sigma, scale, spacing, first, count, *values in published_numbers(
-        svi, knots, coefficients
-    ).tolist():
-        spline = SplineResidual(scale, spacing, int(first), tuple(values[: int(count)])) if count > 0 else None
+    for row in published_numbers(svi, knots, coefficients).tolist():
+        a, b, rho, m, sigma, scale, spacing, first, count = row[:_COEFFICIENTS]
+        values = row[_COEFFICIENTS : _COEFFICIENTS + int(count)]
+        spline = SplineResidual(scale, spacing, int(first), tuple(values)) if values else None
         curves.append(SviCurve(a, b, rho, m, sigma, spline))
     return tuple(curves)
 

@@ -34,6 +34,16 @@ STUDENT_FREEDOM: Final = 4.0
 """Degrees of freedom of the t loss (Lange, Little and Taylor 1989 recommend 4 when it is not estimated)."""
 UNBOUNDED_SCALE: Final = 1e6
 """Vol points; a scale at which every loss is quadratic."""
+BY_BAND, BY_SPREAD, BY_NOISE = 0, 1, 2
+"""What the weights of an objective are made of."""
+EMPHASES: Final = {
+    Objective.MIX: (BY_SPREAD, UNBOUNDED_SCALE),
+    Objective.BAND: (BY_BAND, UNBOUNDED_SCALE),
+    Objective.LEAST_SQUARES: (BY_NOISE, UNBOUNDED_SCALE),
+    Objective.HUBER: (BY_NOISE, HUBER_SCALE),
+    Objective.STUDENT_T: (BY_NOISE, 1.0),
+}
+"""By objective: what its weights are made of, and its width in units of the noise where that counts."""
 
 
 @kernel
@@ -77,22 +87,32 @@ def quote_weights(objective: Objective, half_spread: FloatArray, noise: FloatArr
     Weights have mean 1 in each slice, so objectives of all kinds are sums of squared vol points.
     """
     weights: FloatArray = np.empty((3, half_spread.shape[0]))
-    if objective is Objective.BAND:
-        weights[0] = BAND_PULL
-        weights[1] = np.maximum(half_spread, BAND_HALF_SPREAD_MIN) ** -2.0
-        weights[2] = BAND_SHARE * half_spread
-        scale_to_mean(BAND_PUSH, weights[1], offsets)
-        return weights
-    weights[1] = 0.0
-    if objective is Objective.MIX:
-        weights[0] = 1.0 / np.maximum(half_spread, HALF_SPREAD_MIN)
-        weights[2] = UNBOUNDED_SCALE
-    else:
-        weights[0] = noise**-2.0
-        scale = {Objective.HUBER: HUBER_SCALE, Objective.STUDENT_T: 1.0}.get(objective)
-        weights[2] = UNBOUNDED_SCALE if scale is None else scale * noise
-    scale_to_mean(1.0, weights[0], offsets)
+    weigh_quotes(*EMPHASES[objective], half_spread, noise, offsets, weights)
     return weights
+
+
+@kernel
+def weigh_quotes(
+    emphasis: int, scale: float, half_spread: FloatArray, noise: FloatArray, offsets: IntArray, weights: FloatArray
+) -> None:
+    """Write what :func:`quote_weights` returns; ``scale`` is the width in units of the noise."""
+    for j in range(half_spread.shape[0]):
+        weights[1, j] = 0.0
+        if emphasis == BY_BAND:
+            narrow = max(half_spread[j], BAND_HALF_SPREAD_MIN)
+            weights[0, j] = BAND_PULL
+            weights[1, j] = 1.0 / (narrow * narrow)
+            weights[2, j] = BAND_SHARE * half_spread[j]
+        elif emphasis == BY_SPREAD:
+            weights[0, j] = 1.0 / max(half_spread[j], HALF_SPREAD_MIN)
+            weights[2, j] = UNBOUNDED_SCALE
+        else:
+            weights[0, j] = 1.0 / (noise[j] * noise[j])
+            weights[2, j] = scale * noise[j]
+    if emphasis == BY_BAND:
+        scale_to_mean(BAND_PUSH, weights[1], offsets)
+    else:
+        scale_to_mean(1.0, weights[0], offsets)
 
 
 @kernel

@@ -11,15 +11,9 @@ from app.quant.compiled import kernel
 from app.quant.models.constraint_rows import Rows, empty_rows
 from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT
+from app.quant.models.residual_objective import tabulate_quotes
 from app.quant.models.scan_grid import empty_scan, tabulate_scan
-from app.quant.models.surface_objective import (
-    INVERSE_T,
-    RESIDUAL_STAGE,
-    RIDGE,
-    SMOOTHNESS,
-    SurfaceProblem,
-    tabulate_quotes,
-)
+from app.quant.models.surface_problem import INVERSE_T, RESIDUAL_STAGE, RIDGE, SMOOTHNESS, SurfaceProblem
 from app.quant.models.surface_sqp import SqpControls, SqpOutcome, solve_surface
 
 SCALE: Final = 0.7

@@ -9,7 +9,7 @@ from app.quant.compiled import kernel
 from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
 from app.quant.models.local_minima import Minima
 from app.quant.models.scan_grid import ScanGrid
-from app.quant.models.surface_objective import RESIDUAL_STAGE, SurfaceProblem
+from app.quant.models.surface_problem import RESIDUAL_STAGE, SurfaceProblem
 
 SHARES: Final = np.array([0.97, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1])
 """Shares of the residual that are tried in turn."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import ZERO, kernel
-from app.quant.models.packed_curve import MAX_COEFFICIENTS, knot_place, svi_derivatives, svi_variances
-from app.quant.models.surface_objective import SVI_STAGE
+from app.quant.models.packed_curve import MAX_COEFFICIENTS, knot_place, knot_places, svi_derivatives, svi_variances
+from app.quant.models.surface_problem import SVI_STAGE
 from app.quant.models.svi_coordinates import geometry
 
 CELL_POINTS: Final = 4
@@ -36,6 +36,8 @@ class ScanGrid(NamedTuple):
     """(n): points in use."""
     place: FloatArray
     """(n, points): the point in knot cells of the slice's residual."""
+    stretch: FloatArray
+    """(n, 2, points): the first and second derivative of the place in k."""
     plain: FloatArray
     """(n, 3, points): w, w', w'' of plain SVI."""
     pair_k: FloatArray
@@ -82,6 +84,7 @@ def empty_scan(n: int, stage: int, density: int = FIT_DENSITY) -> ScanGrid:
         np.empty((n, points)),
         np.zeros(n, dtype=np.int64),
         np.empty((table, points)),
+        np.empty((table, 2, points)),
         np.empty((table, 3, points)),
         np.empty((n, 2 * points)),
         np.zeros(n, dtype=np.int64),
@@ -155,7 +158,12 @@ def tabulate_slice(i: int, svi: FloatArray, knots: FloatArray, scan: ScanGrid) -
     scale, spacing, first = knots[i, 0], knots[i, 1], knots[i, 2]
     for j in range(n):
         growth = math.exp(spacing * (first + scan.place[i, j]))
-        scan.k[i, j] = 0.5 * scale * (growth - 1.0 / growth)
+        shrink = 1.0 / growth
+        k = 0.5 * scale * (growth - shrink)
+        inverse_root = 2.0 / (scale * (growth + shrink))
+        scan.k[i, j] = k
+        scan.stretch[i, 0, j] = inverse_root / spacing
+        scan.stretch[i, 1, j] = -k * inverse_root * inverse_root * scan.stretch[i, 0, j]
     svi_derivatives(svi[i], scan.k[i], n, scan.plain[i, 0], scan.plain[i, 1], scan.plain[i, 2])
 
 
@@ -206,5 +214,8 @@ def tabulate_pair(i: int, knots: FloatArray, scan: ScanGrid) -> None:
     if scan.pair_ready[i] == 1:
         return
     scan.pair_ready[i] = 1
-    for j in range(scan.pair_filled[i]):
-        scan.pair_place[i, 0, j] = knot_place(knots[i - 1], scan.pair_k[i, j]) if knots[i - 1, 3] > 0 else BEYOND
+    if knots[i - 1, 3] > 0:
+        knot_places(knots[i - 1], scan.pair_k[i], scan.pair_filled[i], scan.pair_place[i, 0])
+    else:
+        for j in range(scan.pair_filled[i]):
+            scan.pair_place[i, 0, j] = BEYOND

@@ -12,7 +12,7 @@ import numpy as np
 
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
-from app.quant.models.surface_objective import INVERSE_T, SHAPE_CENTRE, SHAPE_WEIGHT, SurfaceProblem
+from app.quant.models.surface_problem import INVERSE_T, SHAPE_CENTRE, SHAPE_WEIGHT, SurfaceProblem
 
 TYPICAL_SHAPE: Final = (-0.05, -1.3, 0.1, -0.1)
 """Median shape of listed crypto smiles; what a lone slice is pulled to."""

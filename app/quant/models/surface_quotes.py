@@ -1,6 +1,7 @@
 """Smiles -> the arrays that the surface kernels read."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -8,8 +9,8 @@ import numpy as np
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.models.base import Objective
 from app.quant.models.packed_curve import SUPPORT
-from app.quant.models.quote_loss import POINTS, QUOTE_ROWS, loss_kind, quote_weights
-from app.quant.models.surface_objective import INVERSE_T, SLICE_COLUMNS, SLOPE_MIN, SurfaceProblem
+from app.quant.models.quote_loss import EMPHASES, MID, POINTS, QUOTE_ROWS, WEIGHT, K, loss_kind, weigh_quotes
+from app.quant.models.surface_problem import INVERSE_T, SLICE_COLUMNS, SLOPE_MIN, SurfaceProblem
 from app.quant.smile import Smile
 
 SLOPE_LEAST: Final = 5e-4
@@ -23,36 +24,38 @@ class SurfaceQuotes:
     def __init__(self, smiles: Sequence[Smile]) -> None:
         self.smiles = smiles
         self.t: FloatArray = np.array([smile.t for smile in smiles])
-        self.offsets: IntArray = np.zeros(len(smiles) + 1, dtype=np.int64)
-        np.cumsum([smile.k.shape[0] for smile in smiles], out=self.offsets[1:])
-        self.k: FloatArray = np.concatenate([smile.k for smile in smiles])
-        self.mid: FloatArray = POINTS * np.concatenate([smile.mid_vol for smile in smiles])
-        bid = np.concatenate([smile.bid_vol for smile in smiles])
-        ask = np.concatenate([smile.ask_vol for smile in smiles])
+        self.offsets: IntArray = np.array([0, *accumulate([smile.k.shape[0] for smile in smiles])])
+        self.k, mid, bid, ask, noise = _columns(smiles)
+        self.mid: FloatArray = POINTS * mid
         self.half_spread: FloatArray = (0.5 * POINTS) * (ask - bid)
-        self.noise: FloatArray = POINTS * np.concatenate([smile.noise for smile in smiles])
+        self.noise: FloatArray = POINTS * noise
+        level = np.sqrt(np.minimum.reduceat(self.mid, self.offsets[:-1]) ** 2 * self.t) / POINTS
+        self._slices = np.zeros((len(smiles), SLICE_COLUMNS))
+        self._slices[:, INVERSE_T] = 1.0 / self.t
+        self._slices[:, SLOPE_MIN] = np.minimum(SLOPE_LEAST, SLOPE_LEAST_SHARE * level)
 
     def __len__(self) -> int:
-        return int(self.t.shape[0])
+        return len(self.smiles)
 
     def problem(self, objective: Objective) -> SurfaceProblem:
         """Return the SVI stage's problem without a prior."""
-        n = len(self)
         quotes = np.empty((QUOTE_ROWS, self.k.shape[0]))
-        quotes[0] = self.k
-        quotes[1] = self.mid
-        quotes[2:] = quote_weights(objective, self.half_spread, self.noise, self.offsets)
-        slices = np.zeros((n, SLICE_COLUMNS))
-        slices[:, INVERSE_T] = 1.0 / self.t
-        level = np.sqrt(np.minimum.reduceat(self.mid, self.offsets[:-1]) ** 2 * self.t) / POINTS
-        slices[:, SLOPE_MIN] = np.minimum(SLOPE_LEAST, SLOPE_LEAST_SHARE * level)
+        quotes[K] = self.k
+        quotes[MID] = self.mid
+        weigh_quotes(*EMPHASES[objective], self.half_spread, self.noise, self.offsets, quotes[WEIGHT:])
         return SurfaceProblem(
             loss_kind(objective),
             self.offsets,
             quotes,
-            slices,
-            np.zeros((n, 4)),
+            self._slices.copy(),
+            np.zeros((len(self), 4)),
             np.empty(0),
             np.empty((0, SUPPORT)),
             np.empty(0, dtype=np.int64),
         )
+
+
+def _columns(smiles: Sequence[Smile]) -> FloatArray:
+    """Return k, mid, bid and ask vols and noise of all quotes, shape (5, quotes)."""
+    k, mid, bid, ask, noise = zip(*[(s.k, s.mid_vol, s.bid_vol, s.ask_vol, s.noise) for s in smiles], strict=True)
+    return np.concatenate(k + mid + bid + ask + noise).reshape(5, -1)

@@ -30,14 +30,8 @@ from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT
 from app.quant.models.quadratic_program import block_step
 from app.quant.models.residual_withdrawal import withdraw
 from app.quant.models.scan_grid import ScanGrid
-from app.quant.models.surface_objective import (
-    DERIVATIVES,
-    INFINITE,
-    SVI_STAGE,
-    VALUE,
-    SurfaceProblem,
-    surface_objective,
-)
+from app.quant.models.surface_objective import surface_objective
+from app.quant.models.surface_problem import DERIVATIVES, INFINITE, SVI_STAGE, VALUE, SurfaceProblem
 from app.quant.models.svi_coordinates import SLICE_SIZE
 
 DAMPING_START: Final = 1e-3

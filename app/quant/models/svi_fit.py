@@ -15,7 +15,7 @@ from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.previous_slices import PreviousSlices
 from app.quant.models.scan_grid import FIT_DENSITY, PROOF_DENSITY, empty_scan, scan_template
 from app.quant.models.shape_prior import pull_shapes, release_shapes
-from app.quant.models.surface_objective import SVI_STAGE, SurfaceProblem
+from app.quant.models.surface_problem import SVI_STAGE, SurfaceProblem
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.surface_sqp import SqpControls, SqpOutcome, solve_surface
 from app.quant.models.svi_coordinates import SLICE_SIZE

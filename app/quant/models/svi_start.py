@@ -14,17 +14,10 @@ from app.quant.models.essvi import Essvi
 from app.quant.models.essvi_curve import essvi_curve
 from app.quant.models.quote_loss import MID, WEIGHT, K
 from app.quant.models.scan_grid import ScanGrid
-from app.quant.models.surface_objective import (
-    INFINITE,
-    INVERSE_T,
-    SLOPE_MIN,
-    SVI_STAGE,
-    VALUE,
-    SurfaceProblem,
-    svi_objective,
-)
+from app.quant.models.surface_problem import INFINITE, INVERSE_T, SLOPE_MIN, SVI_STAGE, VALUE, SurfaceProblem
 from app.quant.models.surface_sqp import SqpControls, solve_surface
 from app.quant.models.svi_coordinates import SLICE_SIZE, clamp, from_raw
+from app.quant.models.svi_objective import svi_objective
 from app.quant.models.svi_slice import fit_slice
 from app.quant.smile import Smile
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
-from app.quant.models.packed_curve import knot_place, spline_value, svi_variances
+from app.quant.models.packed_curve import SUPPORT, add_residual, knot_places, spline_pieces_by_cell, svi_variances
 from app.quant.models.previous_slices import PreviousSlices
 from app.quant.models.quote_loss import MID, OUTSIDE, UNBOUNDED_SCALE, WEIGHT, WIDTH, K
-from app.quant.models.surface_objective import SurfaceProblem
+from app.quant.models.surface_problem import SurfaceProblem
 from app.quant.models.svi_coordinates import SLICE_SIZE, from_raw
 
 PSEUDO_QUOTES: Final = 13
@@ -45,10 +45,14 @@ def innovations(
     n = k.shape[0]
     w = np.empty(n)
     svi_variances(x, k, n, w)
-    count = int(previous.knots[i, 3]) if residual else 0
+    count = int(previous.knots[i, 3])
+    if residual and count > 0:
+        place = np.empty(n)
+        knot_places(previous.knots[i], k, n, place)
+        cubics = np.empty((count + 3, SUPPORT))
+        spline_pieces_by_cell(previous.coefficients[i], count, cubics)
+        add_residual(cubics, count, x[0], place, n, w)
     for j in range(n):
-        if count > 0:
-            w[j] += x[0] * spline_value(previous.coefficients[i], count, knot_place(previous.knots[i], k[j]))[0]
         out[j] = mid[j] - 100.0 * math.sqrt(max(w[j], 0.0) / previous.t[i])
 
 
@@ -60,14 +64,18 @@ def level_and_skew(k: FloatArray, e: FloatArray, noise: FloatArray, out: FloatAr
     variance as shared by all quotes.
     """
     n = k.shape[0]
+    precision = np.empty(n)
+    for j in range(n):
+        precision[j] = 1.0 / noise[j]
     centre, level, skew, level_error, skew_error = 0.0, 0.0, 0.0, 1.0, 1.0
     for passage in range(HUBER_PASSES):
         s0 = s1 = s2 = t0 = t1 = 0.0
         for j in range(n):
-            weight = 1.0 / (noise[j] * noise[j])
+            weight = precision[j] * precision[j]
             if passage > 0:
-                r = abs(e[j] - level - skew * (k[j] - centre)) / noise[j]
-                weight *= min(1.0, HUBER_CUT / max(r, 1e-12))
+                r = abs(e[j] - level - skew * (k[j] - centre)) * precision[j]
+                if r > HUBER_CUT:
+                    weight *= HUBER_CUT / r
             s0 += weight
             s1 += weight * k[j]
             s2 += weight * k[j] * k[j]

@@ -8,7 +8,7 @@ from app.quant.models.local_minima import BUTTERFLY, CALENDAR, empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.residual_fit import residual_knots, residual_problem
 from app.quant.models.scan_grid import empty_scan, tabulate_scan
-from app.quant.models.surface_objective import RESIDUAL_STAGE, SVI_STAGE
+from app.quant.models.surface_problem import RESIDUAL_STAGE, SVI_STAGE
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi_coordinates import SLICE_SIZE, from_raw
 from app.quant.models.svi_curve import SplineResidual, SviCurve, residual_derivatives

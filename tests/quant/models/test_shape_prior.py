@@ -3,7 +3,7 @@ import pytest
 
 from app.quant.models.base import Objective
 from app.quant.models.shape_prior import PULL, TYPICAL_QUOTES, TYPICAL_SHAPE, pull_shapes, slice_shapes
-from app.quant.models.surface_objective import SHAPE_CENTRE, SHAPE_WEIGHT
+from app.quant.models.surface_problem import SHAPE_CENTRE, SHAPE_WEIGHT
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi_coordinates import from_raw
 from tests.quant.models.smiles import known_surface, quoted

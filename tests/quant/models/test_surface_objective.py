@@ -7,10 +7,12 @@ from app.quant.models.base import Objective
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.quote_loss import DEAD_ZONE, HUBER, STUDENT_T, loss, quote_weights
 from app.quant.models.residual_fit import residual_knots, residual_problem
+from app.quant.models.residual_objective import residual_objective
 from app.quant.models.shape_prior import pull_shapes
-from app.quant.models.surface_objective import INFINITE, SurfaceProblem, residual_objective, svi_objective
+from app.quant.models.surface_problem import INFINITE, SurfaceProblem
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi_coordinates import from_raw
+from app.quant.models.svi_objective import svi_objective
 from tests.quant.models.smiles import known_surface, quoted
 
 CURVES = known_surface()

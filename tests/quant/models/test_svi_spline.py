@@ -13,7 +13,7 @@ from app.quant.models.previous_slices import previous_slices
 from app.quant.models.residual_fit import fit_residual, residual_knots, residual_problem
 from app.quant.models.residual_withdrawal import SHARES, withdraw
 from app.quant.models.scan_grid import empty_scan, tabulate_scan
-from app.quant.models.surface_objective import RESIDUAL_STAGE
+from app.quant.models.surface_problem import RESIDUAL_STAGE
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi import Svi
 from app.quant.models.svi_curve import SviCurve
