@@ -22,7 +22,7 @@ from app.quant.margins import Margins, SurfaceMargins
 from app.quant.models.base import SliceState, SmileCurve
 from app.quant.models.essvi_curve import EssviCurve
 from app.quant.models.svi_curve import SviCurve
-from app.quant.svi_jet import PublishedSlices, published_slices
+from app.quant.published_slices import PublishedSlices, published_slices
 
 VISIBLE: Final = 1e-12
 """A margin this far below zero is arbitrage; a smaller one may be the rounding of its own evaluation."""

@@ -23,7 +23,8 @@ from app.quant.bernstein import DEGREE, EPSILON, positive_up_to
 from app.quant.compiled import kernel
 from app.quant.durrleman import durrleman_lower_bound, least_durrleman
 from app.quant.margins import Margins
-from app.quant.svi_jet import ROUNDING, PublishedSlices, slice_jet
+from app.quant.published_slices import PublishedSlices
+from app.quant.svi_jet import ROUNDING, slice_jet
 
 LEE_SLOPE: Final = 2.0
 """Largest |w'| at infinity of an implied variance (Lee 2004)."""

@@ -8,7 +8,7 @@ import numpy as np
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.line_search import DROP, FAR, raw_samples
-from app.quant.svi_jet import slice_point, slice_points
+from app.quant.svi_jet import slice_point, slice_variances
 
 SAMPLES: Final = 33.0
 """Samples a slice of the search for the least gap: steps of about a half in asinh((k - m)/sigma)."""
@@ -47,6 +47,7 @@ def ratio(
 @kernel
 def least_ratio_near(
     ks: FloatArray,
+    alive: IntArray,
     raw: FloatArray,
     frame: FloatArray,
     count: IntArray,
@@ -58,13 +59,14 @@ def least_ratio_near(
     """Return the least of ``best`` and of pair ``i``'s w_late/w_early around ``ks`` (ascending), and its place.
 
     Each sampled valley that may hold the least value is searched by Newton's method on the slope, kept in its bracket
-    by bisection.
+    by bisection. ``alive`` is zeros instead of ``count`` where ``ks`` lie beyond the residuals; a valley between two
+    may hold them whole.
     """
     n = ks.shape[0]
-    w, w1, w2, value = np.empty((2, n)), np.empty(n), np.empty(n), np.empty(n)
+    w, value = np.empty((2, n)), np.empty(n)
     for side in range(2):
         j = i + side
-        slice_points(raw[j], frame[j], count[j], cubics[j], ks, w[side], w1, w2)
+        slice_variances(raw[j], frame[j], alive[j], cubics[j], ks, w[side])
     for j in range(n):
         value[j] = w[1, j] / w[0, j] if w[0, j] > 0.0 else -math.inf
         if value[j] < best:
@@ -103,6 +105,7 @@ def least_ratios(
     n = raw.shape[0] - 1
     least = np.empty(n)
     where = np.empty(n)
+    none = np.zeros_like(count)
     for i in range(n):
         best = ratio(raw, frame, count, cubics, i, 0.0)[0]
         place = 0.0
@@ -121,7 +124,8 @@ def least_ratios(
                 ks = knots[j, : count[j] + 4 if count[j] > 0 else 0]
             else:
                 ks = raw_samples(raw[j], FAR * max(1.0, abs(raw[j, 3])), SAMPLES, left, right)
-            best, place = least_ratio_near(ks, raw, frame, count, cubics, i, best, place)
+            alive = count if part < 2 else none
+            best, place = least_ratio_near(ks, alive, raw, frame, count, cubics, i, best, place)
         least[i] = best
         where[i] = place
     return least, where

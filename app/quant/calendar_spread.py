@@ -17,7 +17,8 @@ from app.quant.arrays import FloatArray, IntArray
 from app.quant.calendar_gap import least_ratios, supports
 from app.quant.compiled import kernel
 from app.quant.margins import Margins
-from app.quant.svi_jet import ROUNDING, PublishedSlices, slice_jet
+from app.quant.published_slices import PublishedSlices
+from app.quant.svi_jet import ROUNDING, slice_jet
 
 MAX_CELLS: Final = 20_000
 """Cells before a pair is given up as not proven; one on the market takes about 50."""
@@ -111,6 +112,39 @@ def cell_proven(
 
 
 @kernel
+def raw_difference(early: FloatArray, late: FloatArray, k: float) -> tuple[float, float]:
+    """Return w_late - w_early at ``k`` without residuals, and its rounding error."""
+    a1, b1, rho1, m1, sigma1 = early[0], early[1], early[2], early[3], early[4]
+    a2, b2, rho2, m2, sigma2 = late[0], late[1], late[2], late[3], late[4]
+    y1, y2 = k - m1, k - m2
+    root1, root2 = math.sqrt(y1 * y1 + sigma1 * sigma1), math.sqrt(y2 * y2 + sigma2 * sigma2)
+    magnitude = abs(a1) + abs(a2) + b1 * (abs(rho1 * y1) + root1) + b2 * (abs(rho2 * y2) + root2)
+    return (a2 - a1) + b2 * (rho2 * y2 + root2) - b1 * (rho1 * y1 + root1), ROUNDING * magnitude
+
+
+@kernel
+def largest_curvature(raw: FloatArray, low: float, high: float) -> float:
+    """Return the largest w'' = b sigma^2/R^3 on [low, high] without a residual: where it is nearest to m."""
+    y = max(low - raw[3], raw[3] - high, 0.0)
+    r2 = y * y + raw[4] * raw[4]
+    return float(raw[1] * raw[4] * raw[4] / (r2 * math.sqrt(r2)))
+
+
+@kernel
+def residual_range(frame: FloatArray, cubics: FloatArray, piece: int, count: int) -> tuple[float, float]:
+    """Return bounds of a residual over a whole piece, rounding included; (0, 0) where ``piece`` is negative.
+
+    With v in [-1/2, 1/2] the odd powers move by |c1|/2 + |c3|/8 to either side, and c2 v^2 from 0 to c2/4.
+    """
+    if piece < 0:
+        return 0.0, 0.0
+    c0, c1, c2, c3 = cubics[piece, 0], cubics[piece, 1], cubics[piece, 2], cubics[piece, 3]
+    swing = 0.5 * abs(c1) + 0.125 * abs(c3)
+    guard = ROUNDING * frame[3] * (1.0 + abs(frame[2]) + count + 2.0 + 1.0 / frame[1])
+    return c0 - swing + 0.25 * min(c2, 0.0) - guard, c0 + swing + 0.25 * max(c2, 0.0) + guard
+
+
+@kernel
 def pair_cells(raw: FloatArray, frame: FloatArray, count: IntArray, knots: FloatArray, cubics: FloatArray) -> IntArray:
     """Prove w_late > w_early on the whole line for each neighbouring pair: the cells it took, -1 for "not proven"."""
     used = np.full(raw.shape[0] - 1, -1)
@@ -123,6 +157,7 @@ def pair_cells(raw: FloatArray, frame: FloatArray, count: IntArray, knots: Float
             continue
         cells = 0
         at = lower
+        gap, error = raw_difference(raw[i], raw[i + 1], at)
         early, late = -1, -1
         early_knots = count[i] + 4 if count[i] > 0 else 0
         late_knots = count[i + 1] + 4 if count[i + 1] > 0 else 0
@@ -133,7 +168,17 @@ def pair_cells(raw: FloatArray, frame: FloatArray, count: IntArray, knots: Float
             if end > at:
                 piece[0] = early if early + 1 < early_knots else -1
                 piece[1] = late if late + 1 < late_knots else -1
-                proven = cell_proven(raw, frame, cubics, i, piece, at, end)
+                gap_before, error_before = gap, error
+                gap, error = raw_difference(raw[i], raw[i + 1], end)
+                # A convex curve lies below its chord, so its sag bounds how far the difference may dip between the
+                # ends: nearly all pieces are settled by that, without the jets.
+                sag = (end - at) ** 2 / 8.0 * largest_curvature(raw[i + 1], at, end)
+                highest = residual_range(frame[i], cubics[i], piece[0], count[i])[1]
+                lowest = residual_range(frame[i + 1], cubics[i + 1], piece[1], count[i + 1])[0]
+                bound = min(gap_before, gap) - sag * (1.0 + ROUNDING) + (lowest - highest)
+                proven = 1
+                if not bound > 2.0 * max(error_before, error):
+                    proven = cell_proven(raw, frame, cubics, i, piece, at, end)
                 cells = cells + proven if proven > 0 else -1
             early += next_early == end
             late += next_late == end

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import ZERO, kernel
 from app.quant.line_search import DROP, FAR, GOLDEN, SECTIONS, bracket, raw_samples, subdivided
 from app.quant.svi_jet import ROUNDING, slice_point, slice_points
 
@@ -88,12 +88,22 @@ def durrleman(raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray
 
 @kernel
 def least_durrleman_near(
-    ks: FloatArray, raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, best: float, where: float
+    ks: FloatArray,
+    alive: int,
+    raw: FloatArray,
+    frame: FloatArray,
+    count: int,
+    cubics: FloatArray,
+    best: float,
+    where: float,
 ) -> tuple[float, float]:
-    """Return the least of ``best`` and of g around ``ks`` (ascending), and its place."""
+    """Return the least of ``best`` and of g around ``ks`` (ascending), and its place.
+
+    ``alive`` is 0 instead of ``count`` where ``ks`` lie beyond the residual; a valley between two may hold it whole.
+    """
     n = ks.shape[0]
     g, w, w1, w2 = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    slice_points(raw, frame, count, cubics, ks, w, w1, w2)
+    slice_points(raw, frame, alive, cubics, ks, w, w1, w2)
     for i in range(n):
         h = 1.0 - 0.5 * ks[i] * w1[i] / w[i]
         value = h * h - 0.25 * w1[i] * w1[i] * (1.0 / w[i] + 0.25) + 0.5 * w2[i]
@@ -153,7 +163,8 @@ def least_durrleman(
                 ks = subdivided(knots[i], count[i])
             else:
                 continue
-            best, place = least_durrleman_near(ks, raw[i], frame[i], count[i], cubics[i], best, place)
+            alive = ZERO if outside else count[i]
+            best, place = least_durrleman_near(ks, alive, raw[i], frame[i], count[i], cubics[i], best, place)
         least[i] = best
         where[i] = place
     return least, where

@@ -16,16 +16,13 @@ theta_j = h (first - 2 + j). From dk = q cosh(theta) dtheta, with C = cosh(theta
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import FloatArray, IntArray
+from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
 from app.quant.elementary import natural_log
-from app.quant.models.svi_curve import SviCurve
 
 ROUNDING: Final = 64.0 * float(np.finfo(np.float64).eps)
 """Error of a computed w, w', w'' or w''' relative to the sum of the magnitudes of its terms.
@@ -37,76 +34,6 @@ derivative; its argument x is off by at most 4 epsilon (1 + |x| + 1/h), which mo
 next one. A knot's position is off by the same amount; in a sliver that narrow the neighbouring cubic differs from
 the one used by the jump of f''' (at most 16 max|c| / h^3) times a power of its width. Both are inside the factor.
 """
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PublishedSlices:
-    """Numbers of n slices, packed for the kernels; ``m`` is the largest count of spline coefficients.
-
-    ``raw`` (n, 5): a, b, rho, m, sigma. ``frame`` (n, 4): scale q, spacing h, first, magnitude of the residual (for
-    its rounding). ``count`` (n): coefficients of the residual, 0 without one. ``knots``
-    (n, m + 4): log-moneyness of the knots. ``cubics`` (n, m + 3, 4): the residual's polynomial in x - x_middle
-    between two knots, powers ascending, already times w_svi(0).
-    """
-
-    raw: FloatArray
-    frame: FloatArray
-    count: IntArray
-    knots: FloatArray
-    cubics: FloatArray
-
-
-def published_slices(curves: Sequence[SviCurve]) -> PublishedSlices:
-    """Pack the published parameters of ``curves``."""
-    n = len(curves)
-    count = np.array([0 if c.spline is None else len(c.spline.coefficients) for c in curves])
-    longest = int(count.max())
-    raw = np.array([(c.a, c.b, c.rho, c.m, c.sigma) for c in curves], dtype=np.float64)
-    frame = np.ones((n, 4))
-    coefficients = np.zeros((n, longest + 6))
-    for i, curve in enumerate(curves):
-        if curve.spline is not None:
-            frame[i, :3] = curve.spline.scale, curve.spline.spacing, curve.spline.first
-            coefficients[i, 3 : 3 + count[i]] = curve.spline.coefficients
-    knots = np.zeros((n, longest + 4))
-    cubics = np.zeros((n, longest + 3, 4))
-    if longest > 0:
-        residual_pieces(raw, frame, count, coefficients, knots, cubics)
-    return PublishedSlices(raw, frame, count, knots, cubics)
-
-
-@kernel
-def residual_pieces(
-    raw: FloatArray,
-    frame: FloatArray,
-    count: IntArray,
-    coefficients: FloatArray,
-    knots: FloatArray,
-    cubics: FloatArray,
-) -> None:
-    """Fill knots, cubics and the magnitudes of ``frame`` for slices with a residual.
-
-    ``coefficients`` has three zeros before the first c_j. On a piece the four B-splines that live there, in
-    v = x - x_middle in [-1/2, 1/2], are (1/2 - v)^3/6, 23/48 - 5v/8 - v^2/4 + v^3/2 and their mirror images.
-    """
-    for i in range(raw.shape[0]):
-        if count[i] == 0:
-            continue
-        a, b, rho, m, sigma = raw[i, 0], raw[i, 1], raw[i, 2], raw[i, 3], raw[i, 4]
-        root = math.sqrt(m * m + sigma * sigma)
-        at_the_money = a + b * (root - rho * m)
-        magnitude = abs(a) + b * (root + abs(rho * m))
-        largest = 0.0
-        for j in range(count[i] + 4):
-            knots[i, j] = frame[i, 0] * math.sinh(frame[i, 1] * (frame[i, 2] - 2.0 + j))
-            largest = max(largest, abs(coefficients[i, j]))
-        frame[i, 3] = 4.0 * largest * magnitude
-        for j in range(count[i] + 3):
-            p, q, r, s = coefficients[i, j : j + 4]
-            cubics[i, j, 0] = at_the_money * ((p + s) + 23.0 * (q + r)) / 48.0
-            cubics[i, j, 1] = at_the_money * ((s - p) + 5.0 * (r - q)) / 8.0
-            cubics[i, j, 2] = at_the_money * ((p + s) - (q + r)) / 4.0
-            cubics[i, j, 3] = at_the_money * ((s - p) + 3.0 * (q - r)) / 6.0
 
 
 @kernel
@@ -203,6 +130,37 @@ def slice_point(
 
 
 @kernel
+def places(frame: FloatArray, k: FloatArray, u: FloatArray, x: FloatArray) -> None:
+    """Write 1/sqrt(scale^2 + k^2) and where ``k`` lies on a residual, in pieces from its first knot."""
+    q, h, first = frame[0], frame[1], frame[2]
+    for i in range(k.shape[0]):
+        root = math.sqrt(q * q + k[i] * k[i])
+        u[i] = 1.0 / root
+        x[i] = math.copysign(natural_log((abs(k[i]) + root) / q), k[i]) / h - first + 2.0
+
+
+@kernel
+def slice_variances(
+    raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, k: FloatArray, w: FloatArray
+) -> None:
+    """Write w at many ``k``, as :func:`slice_points`."""
+    a, b, rho, m, sigma = raw[0], raw[1], raw[2], raw[3], raw[4]
+    n, s2 = k.shape[0], sigma * sigma
+    for i in range(n):
+        y = k[i] - m
+        w[i] = a + b * (rho * y + math.sqrt(y * y + s2))
+    if count == 0:
+        return
+    u, x = np.empty(n), np.empty(n)
+    places(frame, k, u, x)
+    for i in range(n):
+        if 0.0 <= x[i] < count + 3.0:
+            piece = int(x[i])
+            v = x[i] - piece - 0.5
+            w[i] += cubics[piece, 0] + v * (cubics[piece, 1] + v * (cubics[piece, 2] + v * cubics[piece, 3]))
+
+
+@kernel
 def slice_points(
     raw: FloatArray,
     frame: FloatArray,
@@ -225,12 +183,9 @@ def slice_points(
         w2[i] = b * s2 / (r2 * root)
     if count == 0:
         return
-    q, h, first = frame[0], frame[1], frame[2]
     u, x = np.empty(n), np.empty(n)
-    for i in range(n):
-        root = math.sqrt(q * q + k[i] * k[i])
-        u[i] = 1.0 / root
-        x[i] = math.copysign(natural_log((abs(k[i]) + root) / q), k[i]) / h - first + 2.0
+    places(frame, k, u, x)
+    h = frame[1]
     g = 1.0 / h
     for i in range(n):
         if not 0.0 <= x[i] < count + 3.0:

@@ -6,10 +6,18 @@ import pytest
 
 from app.quant.arrays import FloatArray
 from app.quant.butterfly import durrleman_polynomial, residual_cells, stretched
-from app.quant.calendar_spread import difference_bounds, pair_cells, tail_start
+from app.quant.calendar_spread import (
+    difference_bounds,
+    largest_curvature,
+    pair_cells,
+    raw_difference,
+    residual_range,
+    tail_start,
+)
 from app.quant.durrleman import durrleman_lower_bound
 from app.quant.models.svi_curve import SviCurve
-from app.quant.svi_jet import PublishedSlices, published_slices, slice_jet, slice_point, slice_points
+from app.quant.published_slices import PublishedSlices, published_slices
+from app.quant.svi_jet import slice_jet, slice_point, slice_points, slice_variances
 from tests.quant.published_surfaces import btc_surface, random_svi, ssvi, with_residual
 
 
@@ -58,6 +66,46 @@ def test_many_points_at_once_are_the_points() -> None:
         slice_points(*shape, k, *found)
         expected = np.array([slice_point(*shape, x) for x in k]).T
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(expected[:, np.abs(k) < 1.0]).max())
+
+
+def test_variances_alone_are_those_of_the_points() -> None:
+    k = np.linspace(-1.0, 1.0, 301)
+    for curve in [*curves(5, 20), ssvi(0.04, -0.3, 2.0)]:
+        p = published(curve)
+        shape = p.raw[0], p.frame[0], p.count[0], p.cubics[0]
+        points, w = np.empty((3, k.size)), np.empty(k.size)
+        slice_points(*shape, k, *points)
+        slice_variances(*shape, k, w)
+        np.testing.assert_allclose(w, points[0], rtol=1e-14)
+
+
+def test_a_residual_stays_in_the_range_of_its_piece() -> None:
+    for curve in curves(6, 20):
+        p = published(curve)
+        plain = SviCurve(curve.a, curve.b, curve.rho, curve.m, curve.sigma)
+        for piece in range(int(p.count[0]) + 3):
+            k = np.linspace(*p.knots[0, piece : piece + 2], 101)
+            residual = curve.total_variance(k) - plain.total_variance(k)
+            lowest, highest = residual_range(p.frame[0], p.cubics[0], piece, int(p.count[0]))
+            assert lowest - 1e-15 <= residual.min()
+            assert residual.max() <= highest + 1e-15
+            assert highest - lowest <= 8.0 * np.abs(p.cubics[0, piece]).max()
+        assert residual_range(p.frame[0], p.cubics[0], -1, int(p.count[0])) == (0.0, 0.0)
+
+
+def test_a_difference_dips_no_further_below_its_ends_than_the_later_slice_sags() -> None:
+    rng = np.random.default_rng(11)
+    for _ in range(200):
+        early, late = random_svi(rng), random_svi(rng)
+        p = published_slices([early, late])
+        low, high = np.sort(rng.normal(0.0, 0.5, 2)).tolist()
+        k = np.linspace(low, high, 4001)
+        difference = late.total_variance(k) - early.total_variance(k)
+        ends = [raw_difference(p.raw[0], p.raw[1], end)[0] for end in (low, high)]
+        assert ends == pytest.approx(difference[[0, -1]], rel=1e-12, abs=1e-14)
+        curvature = largest_curvature(p.raw[1], low, high)
+        assert curvature / 1.01 <= late.derivatives(k)[2].max() <= curvature * (1.0 + 1e-12)
+        assert difference.min() >= min(ends) - (high - low) ** 2 / 8.0 * curvature - 1e-14
 
 
 def test_the_taylor_remainder_holds() -> None:
