@@ -6,7 +6,7 @@ mids agree with it: a change that persists is the market's. The numbers are thos
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
@@ -16,6 +16,7 @@ import numpy as np
 from app.quant.arrays import BoolArray
 from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus
 from app.quant.damaged_quotes import damaged_share
+from app.quant.distortion import worst_distortion
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves, lone_moves
@@ -144,13 +145,15 @@ def _against_previous(
         # A large move leaves the nearest strikes behind.
         yield SurfaceStatus.DEGRADED if believed or evidence.shifted else SurfaceStatus.REJECTED, lost
     moves = _forward_moves(fit.surface, evidence.previous)
-    level = median(moves) if moves else 0.0
+    level = median(moves.values()) if moves else 0.0
     yield from _above("level: move of all forwards", abs(level) / widening, math.inf, rules.rejected_level)
-    apart = max((abs(move - level) for move in moves), default=0.0) / widening
+    carry = {expiry_ms: move - level for expiry_ms, move in moves.items()}
+    apart = max(map(abs, carry.values()), default=0.0) / widening
     if apart > rules.rejected_forward:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {rules.rejected_forward:g}"
     lone = lone_moves(evidence.innovations, evidence.flagged, widening, rules.judged_deviations)
+    yield from _distortion(lone, carry, widening, rules)
     yield from _lone_expiry(lone, believed, rules)
     if not evidence.took_over:
         yield from _jump(fit.surface, lone, widening, believed or evidence.shifted, rules)
@@ -176,10 +179,18 @@ def _vanished(fit: SurfaceFit, read: ReadChain, previous: VolSurface, rules: Gat
             )
 
 
-def _forward_moves(surface: VolSurface, previous: VolSurface) -> list[float]:
-    """Return the logarithmic moves of the forwards that both know."""
+def _forward_moves(surface: VolSurface, previous: VolSurface) -> dict[int, float]:
+    """Return the logarithmic moves of the forwards that both know, by expiry."""
     before = {s.expiry_ms: s.forward for s in previous.slices}
-    return [math.log(s.forward / before[s.expiry_ms]) for s in surface.slices if s.expiry_ms in before]
+    return {s.expiry_ms: math.log(s.forward / before[s.expiry_ms]) for s in surface.slices if s.expiry_ms in before}
+
+
+def _distortion(lone: LoneMoves, carry: Mapping[int, float], widening: float, rules: GateRules) -> Iterator[Finding]:
+    """``carry`` is by how much each forward moved apart from the others."""
+    told = np.array([carry.get(expiry_ms, math.nan) for expiry_ms in lone.innovations.expiries])
+    found = worst_distortion(lone, told, widening, rules.judged_deviations)
+    if found and found.deviations > rules.degraded_distortion:
+        yield SurfaceStatus.DEGRADED, str(found)
 
 
 def _lone_expiry(moves: LoneMoves, believed: bool, rules: GateRules) -> Iterator[Finding]:

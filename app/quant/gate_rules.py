@@ -93,6 +93,10 @@ class GateRules:
         0.0075, 0.0, 1.0, "move of one forward apart from the others, ln per root of five minutes, that rejects"
     )
     """Carry does not jump: on a day with inflation figures the largest was 0.006."""
+    degraded_distortion: float = _rule(
+        5.0, 0.0, 1e3, "standard deviations of a forward or premiums off, told by a smile's shape, that degrade it"
+    )
+    """Where that moves a vol beyond its bar. On two recorded days at most 4.2, in the minutes of inflation figures."""
     rejected_level: float = _rule(
         0.25, 0.0, 10.0, "move of all forwards, ln per root of five minutes, that rejects: another underlying's prices"
     )

@@ -18,6 +18,7 @@ from app.quant.compiled import kernel
 from app.quant.innovations import Innovations
 
 PLACES: Final = ("its puts", "near the money", "its calls", "all its quotes")
+NEAR_THE_MONEY: Final = PLACES.index("near the money")
 EDGE: Final = 0.75
 """Deviations from the money, on either side, between the first three of PLACES; the last is of them all."""
 LEAST_QUOTES: Final = 3
@@ -40,8 +41,8 @@ class LoneMove:
 @dataclass(frozen=True, slots=True, eq=False)
 class LoneMoves:
     """Of each expiry of ``innovations`` at each of PLACES: the median move and by how many half-widths it leaves those
-    of its neighbours; arrays (expiries, places). NaN half-widths where nobody can judge. ``counted`` are the quotes
-    that were asked.
+    of its neighbours, upwards or (negative) downwards; arrays (expiries, places). NaN half-widths where nobody can
+    judge. ``counted`` are the quotes that were asked.
     """
 
     innovations: Innovations
@@ -51,7 +52,7 @@ class LoneMoves:
 
     def loneliest(self) -> LoneMove | None:
         """Return the one furthest from what its neighbours moved by; None where none left it."""
-        judged = np.nan_to_num(self.half_widths)
+        judged = np.abs(np.nan_to_num(self.half_widths))
         if not judged.any():
             return None
         i, place = divmod(int(judged.argmax()), len(PLACES))
@@ -60,13 +61,13 @@ class LoneMoves:
             float(self.innovations.t[i]),
             PLACES[place],
             float(self.move[i, place]),
-            float(self.half_widths[i, place]),
+            float(judged[i, place]),
         )
 
     def at(self, expiry: int, deviations: float) -> float:
         """Return the half-widths at the place of ``deviations``, else of all quotes; NaN where nobody can judge."""
-        there = float(self.half_widths[expiry, (deviations > -EDGE) + (deviations > EDGE)])
-        return float(self.half_widths[expiry, -1]) if math.isnan(there) else there
+        there = abs(float(self.half_widths[expiry, (deviations > -EDGE) + (deviations > EDGE)]))
+        return abs(float(self.half_widths[expiry, -1])) if math.isnan(there) else there
 
 
 def lone_moves(innovations: Innovations, flagged: BoolArray, widening: float, reach: float) -> LoneMoves:
@@ -138,11 +139,10 @@ def place_medians(
 
 
 def _apart(move: FloatArray, bar: FloatArray, t: FloatArray) -> FloatArray:
-    """Return by how many bars each move leaves the interval of its neighbours'; arrays (expiries, places)."""
+    """Return by how many bars each move leaves the interval of its neighbours', signed; arrays (expiries, places)."""
     before, after = _confirmed(move[:-1], bar[:-1], bar[1:]), _confirmed(move[1:], bar[1:], bar[:-1])
     one, other = np.vstack([after[:1] * (t[1] / t[0]), before]), np.vstack([after, before[-1:]])
-    outside = np.maximum(np.minimum(one, other) - move, move - np.maximum(one, other))
-    apart: FloatArray = np.maximum(outside, 0.0) / bar
+    apart: FloatArray = (move - np.clip(move, np.minimum(one, other), np.maximum(one, other))) / bar
     return apart
 
 
