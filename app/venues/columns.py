@@ -58,6 +58,12 @@ def float_column(values: Sequence[float | None]) -> FloatArray:
     return np.array(values, dtype=np.float64)
 
 
+def call_column(types: Sequence[str]) -> BoolArray:
+    """Return True for each ``C``; the other type is ``P``."""
+    is_call: BoolArray = np.frombuffer("".join(types).encode("ascii"), dtype=np.uint8) == ord("C")
+    return is_call
+
+
 def price_column(values: Sequence[float | None]) -> FloatArray:
     """Return the prices as a new array, NaN where there is none: null and 0 both say that nobody quotes."""
     prices = float_column(values)

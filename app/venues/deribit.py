@@ -35,7 +35,7 @@ from app.venues.deribit_body import (
 )
 from app.venues.deribit_listing import Listing, listing_of
 from app.venues.deribit_names import premium_of
-from app.venues.times import instant_ms
+from app.venues.times import instant_ms, milliseconds_or
 
 NO_ASK_PRICE_COIN: Final = 1.0
 """The ask shown in coin when nobody offers: a call is never worth more than the coin it is on."""
@@ -70,21 +70,26 @@ def _as_of_ms(payload: DeribitPayload, stamps: list[int | None]) -> int:
     )
 
 
-def _futures(listing: Listing, found: Mapping[str, list[DeribitRecord]]) -> tuple[FutureQuote, ...]:
-    """Return the dated futures of the listing by expiry; ``found`` are the records by the pointers of their lists."""
+def _futures(
+    listing: Listing, records: list[DeribitRecord], found: Mapping[str, list[DeribitRecord]]
+) -> tuple[FutureQuote, ...]:
+    """Return the dated futures of the listing by expiry.
+
+    ``records`` are those of all lists together, ``found`` the lists by their pointers.
+    """
+    dated = [records[row] for row in listing.futures.values()]
     quotes = []
-    for expiry_ms, row in listing.futures.items():
-        pointer, record = _at(row, found)
-        (bid,), (ask,) = best_bids([record]), best_asks([record])
+    for (expiry_ms, row), bid, ask in zip(listing.futures.items(), best_bids(dated), best_asks(dated), strict=True):
+        pointer = _pointer(row, found)
         quotes.append(FutureQuote(expiry_ms, future_price(bid, pointer), future_price(ask, pointer)))
     return tuple(quotes)
 
 
-def _at(row: int, found: Mapping[str, list[DeribitRecord]]) -> tuple[str, DeribitRecord]:
-    """Return the record of a row of all lists together, and its pointer."""
+def _pointer(row: int, found: Mapping[str, list[DeribitRecord]]) -> str:
+    """Return where a row of all lists together stands in the body."""
     for pointer, records in found.items():
         if row < len(records):
-            return f"{pointer}/{row}", records[row]
+            return f"{pointer}/{row}"
         row -= len(records)
     raise IndexError(row)
 
@@ -109,7 +114,7 @@ def _columns(
         ask=ask,
         bid_size=float_column([record.best_bid_amount for record in records]),
         ask_size=float_column([record.best_ask_amount for record in records]),
-        timestamp_ms=np.array([as_of_ms if stamp is None else stamp for stamp in stamps], dtype=np.int64),
+        timestamp_ms=milliseconds_or(stamps, as_of_ms),
         forward=forward,
     )
 
@@ -159,7 +164,7 @@ class DeribitVenue:
             sequence=0,
             premium=premium,
             expiries=columns.by_expiry(),
-            futures=_futures(listing, found),
+            futures=_futures(listing, records, found),
             rules=_rules(premium, options, columns.forward),
             unplaced=dict(listing.unplaced),
         )

@@ -84,4 +84,7 @@ def times_ms(records: list[DeribitRecord]) -> list[int | None]:
 
 def _filled(values: list[T | None], others: list[T | None]) -> list[T | None]:
     """Return ``values`` with ``others`` where they are missing."""
+    # A body has one shape of record: mostly one of the two names is in none of them.
+    if values.count(None) == len(values):
+        return others
     return [other if value is None else value for value, other in zip(values, others, strict=True)]

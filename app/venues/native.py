@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Meta, Struct
 
 from app.quant.chain import MAX_QUOTES, FutureQuote, OptionChain, Premium
 from app.quant.errors import InvalidChain
 from app.venues.amounts import FuturePrice, Price, Size, Source, Strike, Underlying, future_price
 from app.venues.body import decode_body
-from app.venues.columns import QuoteColumns, float_column, price_column
+from app.venues.columns import QuoteColumns, call_column, float_column, price_column
 from app.venues.times import Instant, instant_ms, instants_ms, instants_or_ms
 
 MAX_FUTURES: Final = 1_000
@@ -66,7 +65,7 @@ def _columns(quotes: list[NativeQuote], as_of_ms: int) -> QuoteColumns:
     return QuoteColumns(
         expiry_ms=instants_ms([quote.expiry for quote in quotes], lambda row: f"/quotes/{row}/expiry"),
         strike=float_column([quote.strike for quote in quotes]),
-        is_call=np.array([quote.type == "C" for quote in quotes], dtype=np.bool_),
+        is_call=call_column([quote.type for quote in quotes]),
         bid=price_column([quote.bid for quote in quotes]),
         ask=price_column([quote.ask for quote in quotes]),
         bid_size=float_column([quote.bid_size for quote in quotes]),

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Meta, Struct
 
 from app.quant.chain import MAX_QUOTES, OptionChain, Premium
 from app.quant.errors import InvalidChain
 from app.venues.amounts import Price, Size, Source, Strike, Underlying
 from app.venues.body import decode_body
-from app.venues.columns import QuoteColumns, float_column, price_column
+from app.venues.columns import QuoteColumns, call_column, float_column, price_column
 from app.venues.native import MAX_FUTURES, MAX_SEQUENCE, NativeFuture, futures_by_expiry
 from app.venues.times import Instant, instant_ms, instants_ms, instants_or_ms
 
@@ -86,7 +85,7 @@ def _columns(quotes: NativeQuoteColumns, as_of_ms: int) -> QuoteColumns:
     return QuoteColumns(
         expiry_ms=instants_ms(quotes.expiry, lambda row: f"/quotes/expiry/{row}"),
         strike=float_column(quotes.strike),
-        is_call=np.array([side == "C" for side in quotes.type], dtype=np.bool_),
+        is_call=call_column(quotes.type),
         bid=price_column(quotes.bid or nothing),
         ask=price_column(quotes.ask or nothing),
         bid_size=float_column(quotes.bid_size or nothing),

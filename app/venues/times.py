@@ -30,8 +30,7 @@ def instants_ms(instants: Sequence[int | datetime], pointer: Callable[[int], str
     ``pointer(row)`` is where an instant stands in the body. Raises InvalidChain there for a time outside the years
     2000 to 2199.
     """
-    found = [at if isinstance(at, int) else (at - _EPOCH) // _MILLISECOND for at in instants]
-    milliseconds = np.array(found, dtype=np.int64)
+    milliseconds = np.array(_milliseconds(instants), dtype=np.int64)
     outside = np.flatnonzero((milliseconds < EARLIEST_MS) | (milliseconds > LATEST_MS))
     if outside.size:
         row = int(outside[0])
@@ -49,6 +48,31 @@ def instants_or_ms(
     return instants_ms([otherwise_ms if at is None else at for at in instants], pointer)
 
 
+def milliseconds_or(times_ms: Sequence[int | None], otherwise_ms: int) -> IntArray:
+    """Return times that were checked as they were decoded, and ``otherwise_ms`` where there is none."""
+    if times_ms.count(None) == len(times_ms):
+        return np.full(len(times_ms), otherwise_ms, dtype=np.int64)
+    return np.array([otherwise_ms if at_ms is None else at_ms for at_ms in times_ms], dtype=np.int64)
+
+
 def instant_ms(instant: int | datetime, pointer: str) -> int:
     """Return the millisecond ``instant`` lies in, since the epoch, UTC. Raises InvalidChain as ``instants_ms``."""
     return int(instants_ms([instant], lambda _: pointer)[0])
+
+
+def _milliseconds(instants: Sequence[int | datetime]) -> list[int]:
+    """Return the milliseconds of each; a chain names few times, and dividing takes longer than to look one up."""
+    known: dict[timedelta, int] = {}
+    found = []
+    last: int | datetime | None = None
+    at_ms = 0
+    for at in instants:
+        if at != last:
+            last = at
+            if isinstance(at, int):
+                at_ms = at
+            else:
+                since = at - _EPOCH
+                at_ms = known.get(since) or known.setdefault(since, since // _MILLISECOND)
+        found.append(at_ms)
+    return found
