@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
 
-from app.quant.arrays import FloatArray
+from app.quant.arrays import FloatArray, IntArray
 from app.quant.errors import InvalidParameters
 from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState, SurfaceSolution
-from app.quant.models.quote_loss import POINTS, QUOTE_ROWS, UNBOUNDED_SCALE, WEIGHT, K, loss_kind, quote_weights
+from app.quant.models.quote_loss import POINTS, UNBOUNDED_SCALE, WEIGHT, loss_kind
 from app.quant.models.sabr_curve import SabrCurve, sabr_curve
-from app.quant.models.sabr_slice import HIGHEST, LOWEST, ROWS, SHRINK, TILT, fit_slices
+from app.quant.models.sabr_slice import fit_slices
 from app.quant.models.sabr_start import parabola_starts
+from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.smile import Smile
 
 DEFAULT_OBJECTIVE: Final = Objective.MIX
@@ -61,26 +63,21 @@ class _Targets:
         objective = options.objective or DEFAULT_OBJECTIVE
         self._kind = loss_kind(objective)
         self._steps = options.max_iterations
-        slices = _remembering(_quotes(smiles, objective), self._known, options.prior_strength)
-        self._sizes = np.array([len(smile) for smile in smiles], dtype=np.int64)
-        self._offsets = np.cumsum([0, *(quotes.shape[1] for quotes in slices)], dtype=np.int64)
-        self._quotes = np.empty((ROWS, self._offsets[-1]))
-        np.concatenate(slices, axis=1, out=self._quotes[:QUOTE_ROWS])
-        self._t = np.array([smile.t for smile in smiles])
+        quotes = SurfaceQuotes(smiles)
+        self._sizes = np.diff(quotes.offsets)
+        self._t = quotes.t
+        self._offsets, self._quotes = _remembering(
+            quotes.offsets, quotes.weighed(objective), self._known, options.prior_strength
+        )
 
     def solve(self, beta: float) -> SurfaceSolution:
         """Return the fit at a fixed beta."""
-        k = self._quotes[K]
-        bk2 = ((1.0 - beta) * k) ** 2
-        self._quotes[TILT] = np.exp(-0.5 * (1.0 - beta) * k)
-        self._quotes[SHRINK] = 1.0 / (1.0 + bk2 / 24.0 + bk2 * bk2 / 1920.0)
         x, found = np.empty((len(self._smiles), 3)), np.empty((len(self._smiles), 3))
         parabola_starts(self._offsets, self._sizes, self._quotes, self._t, beta, x)
         remembered = [_remembered(state, beta) for state in self._known]
         for row, curve in zip(x, remembered, strict=True):
             if curve is not None:
                 row[:] = math.log(curve.level), math.log(curve.nu), math.atanh(curve.rho)
-        x = np.clip(x, LOWEST, HIGHEST)
         fit_slices(self._kind, self._offsets, self._quotes, self._t, beta, x, self._steps, found)
         objectives, iterations, settled = found.T.tolist()
         return SurfaceSolution(
@@ -92,30 +89,20 @@ class _Targets:
         )
 
 
-def _quotes(smiles: Sequence[Smile], objective: Objective) -> list[FloatArray]:
-    """Return the rows of quote_loss.py for the quotes of each slice."""
-    offsets = np.cumsum([0, *(len(smile) for smile in smiles)], dtype=np.int64)
-    k, bid, mid, ask, noise = (
-        np.concatenate([getattr(smile, column) for smile in smiles])
-        for column in ("k", "bid_vol", "mid_vol", "ask_vol", "noise")
-    )
-    weights = quote_weights(objective, (0.5 * POINTS) * (ask - bid), POINTS * noise, offsets)
-    return np.split(np.stack([k, POINTS * mid, *weights]), offsets[1:-1], axis=1)
-
-
 def _remembering(
-    slices: Sequence[FloatArray], known: Sequence[SliceState | None], prior_strength: float
-) -> list[FloatArray]:
-    """Return ``slices`` followed by the previous smiles' vols, where they are known, as quotes.
+    offsets: IntArray, quotes: FloatArray, known: Sequence[SliceState | None], prior_strength: float
+) -> tuple[IntArray, FloatArray]:
+    """Return ``quotes`` with the previous smiles' vols, where they are known, as quotes behind those of their slice.
 
     The memory weighs prior_strength times the quotes, whatever their number.
     """
-    if prior_strength <= 0.0:
-        return list(slices)
-    return [
-        quotes if state is None else np.concatenate([quotes, _memory(state, prior_strength * quotes[WEIGHT].sum())], 1)
-        for quotes, state in zip(slices, known, strict=True)
+    if prior_strength <= 0.0 or not any(known):
+        return offsets, quotes
+    slices = [
+        own if state is None else np.concatenate([own, _memory(state, prior_strength * own[WEIGHT].sum())], axis=1)
+        for own, state in zip(np.split(quotes, offsets[1:-1], axis=1), known, strict=True)
     ]
+    return np.array([0, *accumulate(own.shape[1] for own in slices)]), np.concatenate(slices, axis=1)
 
 
 def _memory(state: SliceState, weight: float) -> FloatArray:

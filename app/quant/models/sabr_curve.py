@@ -68,7 +68,10 @@ class SabrCurve:
 
     def total_variance(self, k: FloatArray) -> FloatArray:
         """Return w(k) = vol^2 t, the shape of ``k``."""
-        return self.derivatives(k)[0]
+        points = np.array(k).reshape(-1)
+        w = np.empty(points.shape)
+        sabr_variances(self.level, self.nu, self.rho, self.beta, self.t, points, w)
+        return w.reshape(np.shape(k))
 
     def derivatives(self, k: FloatArray) -> Jet:
         """Return (w, dw/dk, d2w/dk2), by the product and chain rules."""
@@ -102,6 +105,36 @@ def sabr_curve(parameters: Mapping[str, Any], *, t: float, forward: float) -> Sa
     """Return the curve that :meth:`SabrCurve.parameters` described. Raises InvalidParameters outside the domain."""
     alpha, beta, rho, nu = (float(parameters[name]) for name in ("alpha", "beta", "rho", "nu"))
     return SabrCurve(alpha, beta, rho, nu, t, forward)
+
+
+@kernel
+def sabr_variances(level: float, nu: float, rho: float, beta: float, t: float, k: FloatArray, w: FloatArray) -> None:
+    """Write w(k), as :meth:`SabrCurve.derivatives`."""
+    b = 1.0 - beta
+    linear, square = 0.25 * rho * beta * nu * t, b * b / 24.0 * t
+    constant = (2.0 - 3.0 * rho * rho) * nu * nu / 24.0 * t
+    for j in range(k.shape[0]):
+        a = level * math.exp(-0.5 * b * k[j])
+        bk2 = (b * k[j]) ** 2
+        h = 1.0 + (linear + square * a) * a + constant
+        vol = a * h / (chi_ratio(-nu * k[j] / a, rho) * (1.0 + bk2 / 24.0 + bk2 * bk2 / 1920.0))
+        w[j] = t * vol * vol
+
+
+@kernel
+def chi_ratio(z: float, rho: float) -> float:
+    """Return chi(z) / z, near 0 from its series (:func:`chi_over_z`) with Legendre's polynomials by their recursion."""
+    if abs(z) >= SERIES_REACH:
+        y = z - rho
+        far = math.sqrt(1.0 - 2.0 * rho * z + z * z) + abs(y)
+        return math.log(far / (1.0 - rho) if y >= 0.0 else (1.0 + rho) / far) / z
+    total, power = 0.0, 1.0
+    before, here = 0.0, 1.0
+    for n in range(SERIES_TERMS):
+        total += here * power / (n + 1.0)
+        power *= z
+        before, here = here, ((2.0 * n + 1.0) * rho * here - n * before) / (n + 1.0)
+    return total
 
 
 @kernel

@@ -13,12 +13,12 @@ import numpy as np
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.elementary import natural_log
-from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, WEIGHT, WIDTH, K, loss
+from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, QUOTE_ROWS, WEIGHT, WIDTH, K, loss
 from app.quant.models.sabr_curve import least_correction
 
 TILT, SHRINK = 5, 6
-"""Rows of the quote array after quote_loss.py's: exp(-b k / 2) and 1 / S, which a fixed beta leaves alone."""
-ROWS: Final = 7
+"""Rows of a slice's quotes after quote_loss.py's: exp(-b k / 2) and 1 / S, which a fixed beta leaves alone."""
+ROWS: Final = QUOTE_ROWS + 2
 
 SERIES_REACH: Final = 1e-3
 """|z| below which X is the first five terms of its series; the closed form loses 1/z of its first derivatives."""
@@ -47,10 +47,21 @@ def fit_slices(
 ) -> None:
     """Fit every slice to its columns ``offsets[i]:offsets[i + 1]`` of ``quotes``, as :func:`fit_slice` does one.
 
-    ``x`` and ``found`` have a row a slice; ``found`` gets objective, iterations and 1 where it stopped falling.
+    ``x`` and ``found`` have a row a slice; starts are moved into their bounds, and ``found`` gets objective, iterations
+    and 1 where it stopped falling.
     """
+    b = 1.0 - beta
     for i in range(t.shape[0]):
-        own = quotes[:, offsets[i] : offsets[i + 1]].copy()
+        first, n = offsets[i], offsets[i + 1] - offsets[i]
+        own = np.empty((ROWS, n))
+        for j in range(n):
+            for row in range(QUOTE_ROWS):
+                own[row, j] = quotes[row, first + j]
+            bk2 = (b * own[K, j]) ** 2
+            own[TILT, j] = math.exp(-0.5 * b * own[K, j]) if b > 0.0 else 1.0
+            own[SHRINK, j] = 1.0 / (1.0 + bk2 / 24.0 + bk2 * bk2 / 1920.0)
+        for j in range(3):
+            x[i, j] = min(max(x[i, j], LOWEST[j]), HIGHEST[j])
         objective, count, settled = fit_slice(kind, own, t[i], beta, x[i], steps)
         found[i, 0], found[i, 1], found[i, 2] = objective, count, 1.0 if settled else 0.0
 
@@ -142,19 +153,23 @@ def fill_vols(quotes: FloatArray, t: float, beta: float, x: FloatArray, model: F
         ((35.0 * r2 - 30.0) * r2 + 3.0) / 40.0,
     )
     d2, d3, d4 = rho, (15.0 * r2 - 3.0) / 8.0, rho * (7.0 * r2 - 3.0) / 2.0
+    above, below = 1.0 / (1.0 - rho), 1.0 / (1.0 - r2)
     for i in range(quotes.shape[1]):
         a = level * quotes[TILT, i]
         z = -nu * quotes[K, i] / a
+        inverse_z = 1.0 / z
         root = math.sqrt(1.0 - 2.0 * rho * z + z * z)
+        inverse_root = 1.0 / root
         y = z - rho
         far = root + abs(y)
-        chi = natural_log(far / (1.0 - rho) if y >= 0.0 else (1.0 + rho) / far)
-        chi_rho = 1.0 / (1.0 - rho) - (1.0 + z / root) * (1.0 / far if y >= 0.0 else far / (1.0 - r2))
+        inverse_far = 1.0 / far
+        chi = natural_log(far * above if y >= 0.0 else (1.0 + rho) * inverse_far)
+        chi_rho = above - (1.0 + z * inverse_root) * (inverse_far if y >= 0.0 else far * below)
         near = abs(z) < SERIES_REACH
-        big = chi / z
+        big = chi * inverse_z
         x_ = 1.0 + z * (p1 + z * (p2 + z * (p3 + z * p4))) if near else big
-        x_z = p1 + z * (2.0 * p2 + z * (3.0 * p3 + z * 4.0 * p4)) if near else (1.0 / root - big) / z
-        x_rho = z * (0.5 + z * (d2 + z * (d3 + z * d4))) if near else chi_rho / z
+        x_z = p1 + z * (2.0 * p2 + z * (3.0 * p3 + z * 4.0 * p4)) if near else (inverse_root - big) * inverse_z
+        x_rho = z * (0.5 + z * (d2 + z * (d3 + z * d4))) if near else chi_rho * inverse_z
         ratio = 1.0 / x_
         h = 1.0 + (linear + square * a) * a + constant
         scale = a * quotes[SHRINK, i] * ratio

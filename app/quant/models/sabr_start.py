@@ -54,7 +54,8 @@ def tapered_parabola(z: FloatArray, value: FloatArray) -> tuple[float, float, fl
     """Return (c0, c1, c2) of the least-squares parabola through ``value``, errors weighed by 1 / (1 + z^2)."""
     moments, right = np.zeros(5), np.zeros(3)
     for j in range(z.shape[0]):
-        weight = (1.0 + z[j] * z[j]) ** -2.0
+        taper = 1.0 / (1.0 + z[j] * z[j])
+        weight = taper * taper
         for power in range(5):
             moments[power] += weight
             if power < 3:

@@ -1,6 +1,7 @@
 """Smiles -> the arrays that the surface kernels read."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import Final
 
@@ -29,30 +30,38 @@ class SurfaceQuotes:
         self.mid: FloatArray = POINTS * mid
         self.half_spread: FloatArray = (0.5 * POINTS) * (ask - bid)
         self.noise: FloatArray = POINTS * noise
-        level = np.sqrt(np.minimum.reduceat(self.mid, self.offsets[:-1]) ** 2 * self.t) / POINTS
-        self._slices = np.zeros((len(smiles), SLICE_COLUMNS))
-        self._slices[:, INVERSE_T] = 1.0 / self.t
-        self._slices[:, SLOPE_MIN] = np.minimum(SLOPE_LEAST, SLOPE_LEAST_SHARE * level)
 
     def __len__(self) -> int:
         return len(self.smiles)
 
-    def problem(self, objective: Objective) -> SurfaceProblem:
-        """Return the SVI stage's problem without a prior."""
+    def weighed(self, objective: Objective) -> FloatArray:
+        """Return the rows of quote_loss.py under ``objective``."""
         quotes = np.empty((QUOTE_ROWS, self.k.shape[0]))
         quotes[K] = self.k
         quotes[MID] = self.mid
         weigh_quotes(*EMPHASES[objective], self.half_spread, self.noise, self.offsets, quotes[WEIGHT:])
+        return quotes
+
+    def problem(self, objective: Objective) -> SurfaceProblem:
+        """Return the SVI stage's problem without a prior."""
         return SurfaceProblem(
             loss_kind(objective),
             self.offsets,
-            quotes,
+            self.weighed(objective),
             self._slices.copy(),
             np.zeros((len(self), 4)),
             np.empty(0),
             np.empty((0, SUPPORT)),
             np.empty(0, dtype=np.int64),
         )
+
+    @cached_property
+    def _slices(self) -> FloatArray:
+        slices = np.zeros((len(self), SLICE_COLUMNS))
+        level = np.sqrt(np.minimum.reduceat(self.mid, self.offsets[:-1]) ** 2 * self.t) / POINTS
+        slices[:, INVERSE_T] = 1.0 / self.t
+        slices[:, SLOPE_MIN] = np.minimum(SLOPE_LEAST, SLOPE_LEAST_SHARE * level)
+        return slices
 
 
 def _columns(smiles: Sequence[Smile]) -> FloatArray:

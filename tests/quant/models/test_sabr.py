@@ -135,6 +135,17 @@ def test_derivatives_against_mpmath(k, beta):
 
 @given(coordinates, betas, st.floats(0.003, 1.5))
 @unhurried
+def test_variances_alone_are_those_of_the_derivatives(x, beta, t):
+    level, nu, rho = np.exp(x[0]), np.exp(x[1]), np.tanh(x[2])
+    if least_correction(level, nu, rho, beta, t) <= 0.0:
+        return
+    k = np.array([[-1.0, -0.3, -1e-3, 0.0], [1e-9, 1e-5, 0.2, 0.9]])
+    curve = SabrCurve(level, beta, rho, nu, t, 1.0)
+    np.testing.assert_allclose(curve.total_variance(k), curve.derivatives(k)[0], rtol=1e-13)
+
+
+@given(coordinates, betas, st.floats(0.003, 1.5))
+@unhurried
 def test_compiled_vols_agree_with_the_curve(x, beta, t):
     level, nu, rho = np.exp(x[0]), np.exp(x[1]), np.tanh(x[2])
     if least_correction(level, nu, rho, beta, t) <= 0.0:
