@@ -152,6 +152,15 @@ class Settings:
             "seconds chains may wait before new ones get 503",
         ),
     ]
+    store_answers_within_s: Annotated[
+        float,
+        Setting(
+            "SMILEKEEPER_STORE_ANSWERS_WITHIN_S",
+            "0.9",
+            number(0.1, 600),
+            "seconds the store may take before a request gets 503",
+        ),
+    ]
     max_body_bytes: Annotated[
         int, Setting("SMILEKEEPER_MAX_BODY_BYTES", "8388608", whole(1024, 1 << 30), "largest body of a request")
     ]

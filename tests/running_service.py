@@ -14,9 +14,11 @@ from pathlib import Path
 import httpx
 
 JSON = {"Content-Type": "application/json"}
-READY_LIMIT_S = 90.0
+READY_LIMIT_S = 300.0
 STOP_LIMIT_S = 5.0
 """Ctrl-C ends everything within this; the service promises it."""
+HANG_FACTOR = 20.0
+"""What takes so many times as long as promised hangs; a machine that is busy with other things may need some of it."""
 
 
 def free_port() -> int:
@@ -70,6 +72,7 @@ class RunningService:
             "SMILEKEEPER_PORT": str(self.port),
             "SMILEKEEPER_DATA_DIR": str(data_dir),
             "SMILEKEEPER_LOG_FORMAT": "json",
+            "SMILEKEEPER_STORE_ANSWERS_WITHIN_S": "60",  # a machine that is busy with other things is no fault
             **settings,
         }
         self.started = time.monotonic()
@@ -82,7 +85,7 @@ class RunningService:
     def wait_until_ready(self) -> float:
         """Return the seconds from the start to the first ready answer."""
         # One client for all attempts: each new one takes 30 ms of a core that the service wants for its own start.
-        with httpx.Client(timeout=2.0) as client:
+        with httpx.Client(timeout=10.0) as client:
             while time.monotonic() - self.started < READY_LIMIT_S:
                 try:
                     if client.get(f"{self.base_url}/readyz").status_code == 200:
@@ -106,7 +109,7 @@ class RunningService:
         """Signal the supervisor and return how long it took to end."""
         started = time.monotonic()
         self.supervisor.send_signal(number)
-        self.supervisor.wait(timeout=STOP_LIMIT_S * 4)
+        self.supervisor.wait(timeout=HANG_FACTOR * STOP_LIMIT_S)
         return time.monotonic() - started
 
 

@@ -12,14 +12,14 @@ import pytest
 from app import supervisor as module
 from app.supervisor import HEALTHY_AFTER_S, LONGEST_DELAY_S, Backoff, Program, Refused, Supervisor
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def python(name: str, script: str, *arguments: str, once: bool = False) -> Program:
     return Program(name, (sys.executable, "-c", script, *arguments), once)
 
 
-def leaves_its_pid(name: str, folder: Path, then: str = "time.sleep(60)", once: bool = False) -> Program:
+def leaves_its_pid(name: str, folder: Path, then: str = "time.sleep(600)", once: bool = False) -> Program:
     script = f"import os, signal, sys, time; open(sys.argv[1] + f'/{{os.getpid()}}', 'w').close(); {then}"
     folder.mkdir(exist_ok=True)
     return python(name, script, str(folder), once=once)
@@ -85,7 +85,7 @@ def test_a_signal_ends_every_child(tmp_path, number):
 
 def test_a_child_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "STOP_GRACE_S", 0.3)
-    deaf = leaves_its_pid("deaf", tmp_path / "deaf", "time.sleep(60)")
+    deaf = leaves_its_pid("deaf", tmp_path / "deaf", "time.sleep(600)")
     deaf = python(
         "deaf", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + deaf.command[2], deaf.command[3]
     )
@@ -177,7 +177,7 @@ ORPHANING = """
 import asyncio, os, sys
 from app.supervisor import Program, Supervisor
 async def ready(): return False
-child = Program("child", (sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"))
+child = Program("child", (sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"))
 asyncio.run(Supervisor(server=None, programs=[child], last=[], environment=dict(os.environ), ready=ready,
                        on_ready=print).run())
 """

@@ -77,7 +77,12 @@ def _require_a_way_in(settings: Settings) -> None:
 
 
 def _services(settings: Settings) -> ApiServices:
-    store = connect_async(required_redis_url(settings), shards=settings.shards, longest_wait_s=settings.longest_wait_s)
+    store = connect_async(
+        required_redis_url(settings),
+        shards=settings.shards,
+        longest_wait_s=settings.longest_wait_s,
+        answer_within_s=settings.store_answers_within_s,
+    )
     return ApiServices(
         intake=store.intake,
         reader=store.surfaces,

@@ -51,7 +51,7 @@ def test_a_process_that_cannot_work_so_says_why_and_leaves(name, environment):
         env={**given, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert ran.returncode == os.EX_CONFIG
     assert ran.stderr.startswith(
@@ -79,7 +79,7 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(arguments, unbuffered):
             stdout=writer,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-            timeout=60,
+            timeout=300,
         )
     finally:
         os.close(writer)

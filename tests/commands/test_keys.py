@@ -66,7 +66,7 @@ def test_the_api_does_not_listen_to_the_world_without_a_key(on_store):
         env={**os.environ, "SMILEKEEPER_HOST": "0.0.0.0"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert ran.returncode == os.EX_CONFIG
     assert "setting refused: SMILEKEEPER_HOST=0.0.0.0" in ran.stderr

@@ -82,7 +82,7 @@ def test_a_worker_refuses_to_start_with_such_a_model():
         env={**os.environ, "SMILEKEEPER_CHALLENGERS": "bates"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert ran.returncode == os.EX_CONFIG
     assert "SMILEKEEPER_CHALLENGERS=bates" in ran.stderr

@@ -51,7 +51,7 @@ def test_a_setting_that_only_a_child_can_judge_ends_the_run(tmp_path):
         check=False,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert ran.returncode == os.EX_CONFIG
     assert "SMILEKEEPER_MODEL=nope: must be one of" in ran.stderr

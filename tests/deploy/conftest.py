@@ -14,7 +14,7 @@ import pytest
 from tests.deploy.files import PROMETHEUS
 from tests.running_service import RunningService, free_port, running_service
 
-READY_LIMIT_S = 15.0
+READY_LIMIT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def prometheus(service: RunningService, tmp_path_factory: pytest.TempPathFactory
             stderr=log,
         )
     try:
-        with httpx.Client(base_url=f"http://{address}", timeout=5.0) as http:
+        with httpx.Client(base_url=f"http://{address}", timeout=60.0) as http:
             _wait_until_ready(http, folder / "log")
             yield RunningPrometheus(http)
     finally:

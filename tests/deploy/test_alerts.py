@@ -17,7 +17,7 @@ from tests.running_service import RunningService
 BORN_WITH_THE_FIRST_EVENT = {"volsurf_quarantined_payloads_total"}
 """Not in the metrics of a service to which nothing happened."""
 
-EXPORTED_WITHIN_S = 20.0
+EXPORTED_WITHIN_S = 300.0
 
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 
@@ -48,7 +48,7 @@ def test_every_alert_has_a_severity_and_its_paragraph_in_the_runbook() -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_every_metric_named_is_exported(service: RunningService) -> None:
     deadline = time.monotonic() + EXPORTED_WITHIN_S
     while missing := metrics_named() - BORN_WITH_THE_FIRST_EVENT - exported_by(service):
@@ -63,6 +63,6 @@ def test_metrics_of_events_are_declared() -> None:
 
 def exported_by(service: RunningService) -> set[str]:
     """Return the names of the samples of a scrape, and of counters that have none yet."""
-    families = list(text_string_to_metric_families(httpx.get(f"{service.base_url}/metrics", timeout=5.0).text))
+    families = list(text_string_to_metric_families(httpx.get(f"{service.base_url}/metrics", timeout=60.0).text))
     counters = {f"{family.name}_total" for family in families if family.type == "counter"}
     return counters | {sample.name for family in families for sample in family.samples}

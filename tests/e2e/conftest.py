@@ -17,13 +17,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(900))
             if sys.platform != "linux":
                 item.add_marker(pytest.mark.skip(reason="processes are found through /proc"))
 
 
 def client_of(service: RunningService) -> httpx.Client:
-    return httpx.Client(base_url=service.base_url, headers=JSON, timeout=15.0)
+    return httpx.Client(base_url=service.base_url, headers=JSON, timeout=60.0)
 
 
 @pytest.fixture(scope="session")

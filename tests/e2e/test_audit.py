@@ -15,7 +15,7 @@ from tests.running_service import RunningService
 def verified(service: RunningService, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "REDIS_URL": "", "SMILEKEEPER_DATA_DIR": str(service.data_dir)}
     program = [sys.executable, "-m", "app", "replay", "--verify", *arguments]
-    return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_a_stored_chain_gives_the_published_bytes_again(

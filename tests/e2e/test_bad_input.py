@@ -80,7 +80,7 @@ UNFIT = {
 
 @pytest.fixture(scope="module")
 def victim(http, recorded):
-    return post(http, renamed(recorded[0], "VICTIM"), wait_ms=10_000)
+    return post(http, renamed(recorded[0], "VICTIM"), wait_ms=30_000)
 
 
 @pytest.fixture

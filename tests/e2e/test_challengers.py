@@ -11,7 +11,7 @@ from tests.e2e.conftest import client_of, renamed
 from tests.e2e.test_service import post
 from tests.running_service import RunningService, running_service
 
-ANSWER_LIMIT_S = 30.0
+ANSWER_LIMIT_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_a_challenger_is_scored_and_promoted(contest: RunningService, recorded: 
     with client_of(contest) as http:
         assert http.get("/v1/models/DUEL/scores").status_code == 404
         for body in recorded[:10]:
-            surface = post(http, renamed(body, "DUEL"), wait_ms=10_000)
+            surface = post(http, renamed(body, "DUEL"), wait_ms=30_000)
             assert surface["model"] == "svi_spline"
             report = scores(http, "DUEL", scored_at(surface["as_of"]))
         assert [(each["model"], each["role"], each["n"]) for each in report["models"]] == [
@@ -56,7 +56,7 @@ def test_a_challenger_is_scored_and_promoted(contest: RunningService, recorded: 
         assert http.post("/v1/models/DUEL/promotion", json={"model": "sabr"}).status_code == 422
         answer = http.post("/v1/models/DUEL/promotion", json={"model": "svi"})
         assert answer.json() == {"underlying": "DUEL", "model": "svi", "before": None}
-        surface = post(http, renamed(recorded[10], "DUEL"), wait_ms=10_000)
+        surface = post(http, renamed(recorded[10], "DUEL"), wait_ms=30_000)
         assert surface["model"] == "svi"
         assert surface["certificate"]["arbitrage_free"] is True
         report = scores(http, "DUEL", scored_at(surface["as_of"]))
@@ -69,9 +69,9 @@ def test_a_promotion_survives_a_restart(contest: RunningService, recorded: list[
     settings = {"SMILEKEEPER_WORKERS": "1", "SMILEKEEPER_APPENDFSYNC": "always"}
     folder = contest.data_dir.parent / "restarted"
     with running_service(folder, **settings) as first, client_of(first) as http:
-        post(http, renamed(recorded[0], "STAY"), wait_ms=10_000)
+        post(http, renamed(recorded[0], "STAY"), wait_ms=30_000)
         assert http.post("/v1/models/STAY/promotion", json={"model": "svi"}).status_code == 200
         first.stop()
     with running_service(folder, **settings) as second, client_of(second) as http:
-        assert post(http, renamed(recorded[1], "STAY"), wait_ms=10_000)["model"] == "svi"
+        assert post(http, renamed(recorded[1], "STAY"), wait_ms=30_000)["model"] == "svi"
         assert http.get("/v1/models/STAY/scores").status_code == 404, "without challengers there is no contest"

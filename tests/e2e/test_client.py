@@ -10,12 +10,12 @@ from app.client import AsyncClient, ChainOutcome, Client
 from tests.e2e.conftest import renamed
 from tests.running_service import RunningService
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 
 
 def test_chains_in_surfaces_out(service: RunningService, recorded: list[bytes]) -> None:
     with Client(service.base_url) as desk:
-        surface = desk.post_chain("deribit", renamed(recorded[0], "DESK"), wait_s=20.0)
+        surface = desk.post_chain("deribit", renamed(recorded[0], "DESK"), wait_s=30.0)
         assert not isinstance(surface, ChainOutcome)
         assert surface.certificate.arbitrage_free
         vols = desk.evaluate("DESK", tenor_days=[30, 30, 30], delta=["25P", "ATM", "25C"], greeks=True)

@@ -17,9 +17,10 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.conftest import LEASE_S, client_of, renamed
-from tests.running_service import STOP_LIMIT_S, RunningService, is_running, running_service
+from tests.faults.figures import timing
+from tests.running_service import HANG_FACTOR, STOP_LIMIT_S, RunningService, is_running, running_service
 
-ANSWER_LIMIT_S = 30.0
+ANSWER_LIMIT_S = 120.0
 DURABLE = {"SMILEKEEPER_WORKERS": "1", "SMILEKEEPER_APPENDFSYNC": "always"}
 
 
@@ -80,13 +81,13 @@ def test_chains_become_surfaces_that_subscribers_get_in_order(service, http, rec
 
 
 def test_a_post_can_wait_for_its_surface(http, recorded):
-    surface = post(http, renamed(recorded[0], "WAIT"), wait_ms=10_000)
+    surface = post(http, renamed(recorded[0], "WAIT"), wait_ms=30_000)
     assert surface["underlying"] == "WAIT"
     assert surface["slices"]
 
 
 def test_the_newest_surface_is_served_with_its_version_as_etag(http, recorded):
-    posted = post(http, renamed(recorded[0], "ETAG"), wait_ms=10_000)
+    posted = post(http, renamed(recorded[0], "ETAG"), wait_ms=30_000)
     answer = http.get("/v1/surfaces/ETAG")
     assert answer.json()["version"] == posted["version"]
     assert answer.headers["etag"] == f'"{posted["version"]}"'
@@ -96,7 +97,7 @@ def test_the_newest_surface_is_served_with_its_version_as_etag(http, recorded):
 
 
 def test_vols_are_answered_by_delta_and_by_strike(http, recorded):
-    post(http, renamed(recorded[0], "EVAL"), wait_ms=10_000)
+    post(http, renamed(recorded[0], "EVAL"), wait_ms=30_000)
     query = {
         "tenor_days": [30, 30, 30, 7],
         "delta": ["25P", "ATM", "25C", None],
@@ -111,7 +112,7 @@ def test_vols_are_answered_by_delta_and_by_strike(http, recorded):
 
 
 def test_history_pages_back_through_every_surface(http, recorded):
-    versions = [post(http, renamed(body, "HIST"), wait_ms=10_000)["version"] for body in recorded[:4]]
+    versions = [post(http, renamed(body, "HIST"), wait_ms=30_000)["version"] for body in recorded[:4]]
     first = http.get("/v1/surfaces/HIST/history", params={"limit": 3}).json()
     second = http.get("/v1/surfaces/HIST/history", params={"limit": 3, "cursor": first["next_cursor"]}).json()
     assert [each["version"] for each in first["surfaces"] + second["surfaces"]] == versions[::-1]
@@ -171,7 +172,7 @@ def stopped(tmp_path_factory, recorded) -> Stopped:
     data_dir = tmp_path_factory.mktemp("stopped") / "data"
     with running_service(data_dir, **DURABLE) as service:
         with client_of(service) as http:
-            surface = post(http, recorded[0], wait_ms=10_000)
+            surface = post(http, recorded[0], wait_ms=30_000)
         with subscribed(service, "surface.*"):
             processes = service.processes()
             stop_s = service.stop(signal.SIGINT)
@@ -189,7 +190,7 @@ def test_ctrl_c_ends_everything_in_time(stopped):
     assert len(stopped.processes) == 4, stopped.processes
     assert [pid for pid in stopped.processes if is_running(pid)] == []
     assert stopped.exit_code == 0
-    assert stopped.stop_s < STOP_LIMIT_S
+    timing("T22", "Ctrl-C to the end of everything", stopped.stop_s, "s", at_most=STOP_LIMIT_S)
 
 
 def test_a_restart_keeps_everything(stopped, restarted):
@@ -206,7 +207,7 @@ def test_a_killed_store_is_started_again_with_what_it_knew(stopped, restarted, r
     os.kill(store, signal.SIGKILL)
     deadline = time.monotonic() + ANSWER_LIMIT_S
     with client_of(restarted) as http:
-        query = {"wait_ms": 10_000}
+        query = {"wait_ms": 30_000}
         while (answer := http.post("/v1/chains/deribit", content=recorded[1], params=query)).status_code == 503:
             assert "retry-after" in answer.headers
             assert time.monotonic() < deadline, "the store did not come back"
@@ -219,7 +220,7 @@ def test_a_killed_supervisor_takes_everything_with_it(restarted):
     pids = restarted.processes()
     restarted.supervisor.kill()
     restarted.supervisor.wait()
-    deadline = time.monotonic() + STOP_LIMIT_S
+    deadline = time.monotonic() + HANG_FACTOR * STOP_LIMIT_S
     while running := [line for pid, line in pids.items() if is_running(pid)]:
         assert time.monotonic() < deadline, running
         time.sleep(0.02)

@@ -26,7 +26,7 @@ from tests.faults.recorded_chains import name_of, recorded_chain, recordings
 from tests.faults.worker_process import LEASE_S, calibrate
 from tests.servers import RealServer
 from tests.store.factor_rows import rows_for, rows_of
-from tests.store.stored import OpenStore, assert_conserved, until
+from tests.store.stored import HANGS_AFTER_S, OpenStore, assert_conserved, until
 
 UNDERLYINGS = 20
 WORKERS = 2
@@ -172,7 +172,7 @@ def test_chaos_breaks_no_law(server: RealServer, store: OpenStore, crew: Crew, s
     finally:
         witness.submitting.clear()
         witness.over.set()
-        witness.join(10.0)
+        witness.join(HANGS_AFTER_S)
     if witness.failure:
         raise witness.failure
     ended = _assert_lawful(store, witness)

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.conftest import Crew
 from tests.faults.figures import law
 from tests.faults.test_worker_dies import settled
-from tests.faults.worker_process import QUICK
+from tests.faults.worker_process import QUICK, work_undisturbed
 from tests.store.stored import AS_OF_MS, HANGS_AFTER_S, OpenStore, until
 
 CHAINS = 12
@@ -27,7 +27,7 @@ def test_a_worker_an_hour_off_works_beside_the_others(store: OpenStore, crew: Cr
     command = [sys.executable, "-m", "tests.faults.worker_process", store.url, "skewed"]
     skewed = subprocess.Popen(command, env={**os.environ, **clock})
     try:
-        crew.start_warm("true")
+        crew.start_warm("true", target=work_undisturbed)
         until(lambda: store.run(store.api.fleet.status()).warm_workers == 2)
         fitted_by: set[bytes] = set()
         for step in range(CHAINS):

@@ -78,9 +78,9 @@ def test_a_full_disk_is_told_and_over_once_there_is_room(disk: Path, kind: str) 
         )
         store.counts("BTC")
         worker = store.worker()
-        claims = [claim for claim in (worker.claim(1.0), worker.claim(1.0)) if claim]
-        assert [claim.underlying for claim in claims] == ["ETH"], "the other one is no chain, and is quarantined"
-        assert worker.commit(claims[0], b"[]", outcome="ok", timings=TIMINGS) is CommitOutcome.PUBLISHED
+        claim = claimed(worker)
+        assert (claim.underlying, worker.claim(1.0)) == ("ETH", None), "the other one is no chain, and is quarantined"
+        assert worker.commit(claim, b"[]", outcome="ok", timings=TIMINGS) is CommitOutcome.PUBLISHED
     server.close()
 
 

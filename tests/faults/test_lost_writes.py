@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from app.service.ports import StoreUnavailable, SubmitOutcome
+from app.service.ports import PublishedSurface, StoreUnavailable, SubmitOutcome
 from app.store.connect import AsyncStore, connect_async
 from app.store.keys import Keys
 from tests.faults.extent import seeds
 from tests.faults.figures import law, timing
 from tests.servers import RealServer, program_of
-from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, claimed, opened
+from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, claimed, opened, until
 
 NAMES = [f"U{number}" for number in range(8)]
 KEYS = Keys()
@@ -96,9 +96,12 @@ def test_a_version_is_never_given_to_a_second_surface_after_lost_writes(server: 
     with opened(server.url) as store:
         assert store.run(store.api.updates.next_updates(0.0)) == []
         _published(store, AS_OF_MS, b"{}")
+        server.write_out()
         kept = server.append_only_file().stat().st_size
         _published(store, AS_OF_MS + 1, b'{"lost":true}')
-        heard = [*store.run(store.api.updates.next_updates(1.0)), *store.run(store.api.updates.next_updates(0.1))]
+        heard: list[PublishedSurface] = []
+        until(lambda: heard.extend(store.run(store.api.updates.next_updates(0.1))) or len(heard) >= 2)
+        server.write_out()
         server.kill()
         with server.append_only_file().open("r+b") as log:
             log.truncate(kept)

@@ -66,7 +66,7 @@ class Desk:
             self.heard.append(heard)
 
     async def hear(self, version: int) -> None:
-        """Return when this version was heard."""
+        """Return when this version, or a later one, was heard."""
         while not self.heard or int(self.heard[-1].surface.version) < version:
             await asyncio.sleep(0.05)
 
@@ -98,6 +98,8 @@ async def _redeployed(service: RunningService, store: OpenStore) -> Desk:
     desk = Desk(service)
     listening, posting = asyncio.create_task(desk.listen()), asyncio.create_task(desk.post())
     try:
+        async with asyncio.timeout(HANGS_AFTER_S):
+            await desk.hear(0)
         await asyncio.to_thread(_roll, service, store)
         desk.rolled.set()
         await posting

@@ -20,12 +20,14 @@ from tests.faults.extent import FULL, KINDS, SEED
 from tests.faults.figures import law
 from tests.servers import RealServer, program_of
 from tests.store.factor_rows import factors_at, rows_for, rows_of
-from tests.store.stored import AS_OF_MS, CHAIN, TIMINGS, OpenStore, assert_conserved, opened
+from tests.store.stored import AS_OF_MS, CHAIN, HANGS_AFTER_S, TIMINGS, OpenStore, assert_conserved, opened
 
 KILLS = 10 if FULL else 4
 CUTS = 60 if FULL else 12
 NAMES = [f"U{i}" for i in range(8)]
 KEYS = Keys()
+ENOUGH = 100
+"""Chains accepted: until then it is no load, however slow the disk is."""
 
 
 def factors_of_chain(as_of_ms: int) -> SurfaceFactors:
@@ -115,15 +117,29 @@ async def _kill_under_load(server: RealServer, traffic: Traffic) -> None:
         server.kill()
         await asyncio.sleep(number.uniform(0.0, 0.1))
         server.start()
-    await asyncio.sleep(0.4)
-    jobs[1].cancel()
-    await asyncio.wait_for(_drained(store), 10.0)
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(HANGS_AFTER_S):
+        while traffic.accepted < ENOUGH:
+            await asyncio.sleep(0.05)
+        jobs[1].cancel()
+        await _drained(store)
+        while not await _all_heard(store, traffic):
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)  # for what ought not to come
     jobs[0].cancel()
     jobs[2].cancel()
     ended = await asyncio.gather(*jobs, return_exceptions=True)
     assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
     await store.close()
+
+
+async def _all_heard(store: AsyncStore, traffic: Traffic) -> bool:
+    """Say whether the listeners have heard of the newest surface of each underlying, and of the newest event."""
+    try:
+        newest = [await store.surfaces.newest(name) for name in NAMES]
+        last = await store.events.page(before=None, limit=1)
+    except StoreUnavailable:
+        return False
+    return all(surface is None or surface in traffic.heard for surface in newest) and traffic.events[-1:] == [*last]
 
 
 async def _drained(store: AsyncStore) -> None:
@@ -161,12 +177,11 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(kind: str) -> No
         server.close()
     kept = sum(each.received - each.stale - each.duplicate for each in counts)
     law("T4", f"always: acknowledged chains lost in {KILLS} kills", max(traffic.accepted - kept, 0), at_most=0)
-    assert traffic.accepted > 30, "there was load"
     for name in NAMES:
         heard = [surface for surface in traffic.heard if surface.underlying == name]
         assert all(a.version < b.version and a.as_of_ms <= b.as_of_ms for a, b in itertools.pairwise(heard))
         assert all(a.version == b.prev_version for a, b in itertools.pairwise(heard)), "no surface was missed"
-        assert heard[-1] == newest[name]
+        assert (heard[-1] if heard else None) == newest[name]
 
 
 def _assert_events_once(store: OpenStore, heard: list[Event]) -> None:

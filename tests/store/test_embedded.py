@@ -23,7 +23,7 @@ from app.store.embedded import EmbeddedServer
 server = EmbeddedServer(sys.argv[1])
 url = server.start()
 print(url, server.process.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 

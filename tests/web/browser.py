@@ -18,9 +18,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 CHROMEDRIVER = shutil.which("chromedriver")
 MISSING = None if CHROMIUM and CHROMEDRIVER else "needs chromium and chromedriver on the path"
 
-START_LIMIT_S = 30.0
-COMMAND_LIMIT_S = 60.0
-WAIT_LIMIT_S = 20.0
+START_LIMIT_S = 120.0
+COMMAND_LIMIT_S = 120.0
+WAIT_LIMIT_S = 120.0
 
 ARGUMENTS = (
     "--headless=new",

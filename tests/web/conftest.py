@@ -36,7 +36,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 @pytest.fixture(scope="session")
 def http(service: RunningService) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.base_url, headers=JSON, timeout=30.0) as client:
+    with httpx.Client(base_url=service.base_url, headers=JSON, timeout=120.0) as client:
         yield client
 
 
