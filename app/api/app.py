@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from app.api.chains import ChainAccepted, chains_router
 from app.api.context import ApiContext
+from app.api.correlation_watch import CorrelationWatch
 from app.api.correlations import correlations_router
 from app.api.evaluation import EvaluateAnswer, EvaluateRequest, evaluation_router
 from app.api.event_hub import EventHub
@@ -31,6 +32,7 @@ from app.api.surfaces import SurfaceHistory, SurfaceList, surfaces_router
 from app.metrics import ServiceMetrics
 from app.service.correlation_document import Correlations
 from app.service.document import SurfaceMessage
+from app.service.factor_history import FactorHistory
 from app.service.promotion import Promotion
 from app.service.quotes_document import SurfaceQuotes
 from app.service.score_document import ModelScores
@@ -65,6 +67,7 @@ def create_app(services: ApiServices) -> FastAPI:
         tasks = [
             asyncio.create_task(context.hub.run(), name="hub"),
             asyncio.create_task(context.event_hub.run(), name="event_hub"),
+            asyncio.create_task(context.correlation_watch.run(), name="correlation_watch"),
             asyncio.create_task(context.metrics.watch_event_loop(), name="event_loop_watch"),
         ]
         for feed in tasks[:2]:
@@ -114,7 +117,16 @@ def _context(services: ApiServices) -> ApiContext:
 
     hub = Hub(services.reader, services.feed, freshness=freshness, metrics=metrics)
     event_hub = EventHub(services.event_feed, metrics)
-    return ApiContext(services, hub, event_hub, metrics, CapacityLimiter(services.limits.parsing_threads))
+    factors = FactorHistory(services.reader, services.factors)
+    return ApiContext(
+        services,
+        hub,
+        event_hub,
+        metrics,
+        parsing=CapacityLimiter(services.limits.parsing_threads),
+        factors=factors,
+        correlation_watch=CorrelationWatch(hub, factors, metrics),
+    )
 
 
 def _document(app: FastAPI, services: ApiServices) -> None:

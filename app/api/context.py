@@ -9,11 +9,13 @@ from starlette.responses import Response
 
 from app.api.body import BodyRoom
 from app.api.connection_count import ConnectionCount
+from app.api.correlation_watch import CorrelationWatch
 from app.api.event_hub import EventHub
 from app.api.hub import Hub
 from app.api.live_surface import Freshness
 from app.api.services import ApiServices
 from app.metrics import ServiceMetrics
+from app.service.factor_history import FactorHistory
 
 encode_json: Final = msgspec.json.Encoder().encode
 """NaN and infinities become null: missing is never a made-up number."""
@@ -28,6 +30,8 @@ class ApiContext:
     event_hub: EventHub
     metrics: ServiceMetrics
     parsing: CapacityLimiter
+    factors: FactorHistory
+    correlation_watch: CorrelationWatch
     callers: ConnectionCount = field(default_factory=ConnectionCount)
     bodies: BodyRoom = field(default_factory=BodyRoom)
 

@@ -15,8 +15,7 @@ from app.api.openapi import operation
 from app.api.problem import InvalidRequest, NoSuchResource
 from app.api.surfaces import newest_surface
 from app.service.access_key import Scope
-from app.service.correlations import CorrelationQuery, correlations_of
-from app.service.factor_history import FactorHistory
+from app.service.correlations import DEFAULT_QUERY, CorrelationQuery, correlations_of
 from app.service.factor_record import SLOT_MS
 
 MOST_UNDERLYINGS: Final = 8
@@ -51,16 +50,15 @@ def correlations_router(context: ApiContext) -> APIRouter:
     """Return the route about correlations."""
     may_read = Depends(requires(Scope.READ, context.services.gate))
     router = APIRouter(tags=["correlations"], dependencies=[may_read])
-    history = FactorHistory(context.services.reader, context.services.factors)
 
     @router.get("/v1/correlations", **CORRELATIONS)
     async def get_correlations(
         request: Request,
         caller: Annotated[Caller, may_read],
         underlyings: Annotated[str, Query(pattern=UNDERLYINGS, description="Names, with commas between them.")],
-        window_minutes: Annotated[int, Query(ge=1, le=MOST_MINUTES)] = 720,
-        bar_minutes: Annotated[float, Query(ge=LEAST_BAR_MINUTES, le=60.0)] = 5.0,
-        half_life_minutes: Annotated[float, Query(ge=1.0, le=MOST_MINUTES)] = 120.0,
+        window_minutes: Annotated[int, Query(ge=1, le=MOST_MINUTES)] = DEFAULT_QUERY.window_minutes,
+        bar_minutes: Annotated[float, Query(ge=LEAST_BAR_MINUTES, le=60.0)] = DEFAULT_QUERY.bar_minutes,
+        half_life_minutes: Annotated[float, Query(ge=1.0, le=MOST_MINUTES)] = DEFAULT_QUERY.half_life_minutes,
     ) -> Response:
         names = underlyings.split(",")
         if len(set(names)) < len(names):
@@ -74,7 +72,7 @@ def correlations_router(context: ApiContext) -> APIRouter:
         for name in names:
             await newest_surface(context, name)
             with context.metrics.store_call("factors"):
-                points[name] = await history.of(name)
+                points[name] = await context.factors.of(name)
             if not len(points[name]):
                 raise NoSuchResource(f"no surface of {name!r} is kept")
         query = CorrelationQuery(window_minutes, bar_minutes, half_life_minutes)

@@ -59,7 +59,8 @@ def operations_router(context: ApiContext, app: FastAPI) -> APIRouter:
         if caller.underlyings is not None:
             raise NotAllowed("metrics are about every underlying, and this key is for some only")
         surfaces = [(surface.published, surface.document) for surface in context.hub.surfaces()]
-        body = context.metrics.exposition(await fleet_status(context), surfaces, await model_reports(context))
+        status, reports = await fleet_status(context), await model_reports(context)
+        body = context.metrics.exposition(status, surfaces, reports, context.correlation_watch.found())
         return Response(body, media_type=CONTENT_TYPE)
 
     @router.get("/asyncapi.json", include_in_schema=False)

@@ -13,10 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from app.metrics.correlations import correlation_metrics
 from app.metrics.fleet import fleet_metrics
 from app.metrics.labels import UnderlyingLabels
 from app.metrics.models import model_metrics
 from app.metrics.surfaces import surface_metrics
+from app.service.correlation_document import Correlations
 from app.service.document import SurfaceDocument
 from app.service.ports import CorruptPayload, FleetStatus, PublishedSurface, QueueBehind, StoreUnavailable
 from app.service.score_document import ModelScores
@@ -152,9 +154,11 @@ class ServiceMetrics:
         status: FleetStatus | None,
         surfaces: Sequence[tuple[PublishedSurface, SurfaceDocument]],
         reports: Sequence[ModelScores] = (),
+        correlations: Sequence[Correlations] = (),
     ) -> bytes:
         """Return everything in Prometheus' text format; ``status`` is None when the store did not answer."""
-        return generate_latest(self._registry) + generate_latest(_Fleet(status, surfaces, reports, self._labels))
+        fleet = _Fleet(status, surfaces, reports, correlations, self._labels)
+        return generate_latest(self._registry) + generate_latest(fleet)
 
 
 class _Fleet(Collector):
@@ -165,11 +169,13 @@ class _Fleet(Collector):
         status: FleetStatus | None,
         surfaces: Sequence[tuple[PublishedSurface, SurfaceDocument]],
         reports: Sequence[ModelScores],
+        correlations: Sequence[Correlations],
         labels: UnderlyingLabels,
     ) -> None:
         self._status = status
         self._surfaces = surfaces
         self._reports = reports
+        self._correlations = correlations
         self._labels = labels
 
     def collect(self) -> Iterator[Metric]:
@@ -180,3 +186,4 @@ class _Fleet(Collector):
         yield from fleet_metrics(self._status, models, self._labels)
         yield from surface_metrics(self._surfaces, self._labels)
         yield from model_metrics(self._reports, self._labels)
+        yield from correlation_metrics(self._correlations, self._labels)

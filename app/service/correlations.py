@@ -32,9 +32,12 @@ LEAST_CHANGE: Final = 1e-12
 class CorrelationQuery:
     """How far back, in bars of what length, and how fast the past is forgotten; minutes."""
 
-    window_minutes: int
-    bar_minutes: float
-    half_life_minutes: float
+    window_minutes: int = 720
+    bar_minutes: float = 5.0
+    half_life_minutes: float = 120.0
+
+
+DEFAULT_QUERY: Final = CorrelationQuery()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -90,6 +90,47 @@ def test_says_where_the_certificate_is_closest_and_why_quotes_were_dropped(windo
         assert str(count) in window.text("#dropped tbody tr:last-child")
 
 
+def estimate(value: float | None, error: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} ± {error:.2f}".replace("-", "−")
+
+
+def test_how_underlyings_move_together(window, service, http, recorded, surface):
+    for chain in recorded[:15]:
+        for name in ("AAA", "AAB"):
+            post(http, chain, name)
+    look(window, service, "drift", "AAA")
+    window.wait("document.querySelector('#drift-together')?.innerText.includes('AAB')")
+    names = window.run("return [...document.querySelectorAll('#drift-follows tbody th')].map(each => each.innerText)")
+    told = http.get("/v1/correlations", params={"underlyings": ",".join(names)}).json()
+    assert told["underlyings"][:2] == ["AAA", "AAB"]
+    i, j = (told["factors"].index(f"{name}.forward") for name in names[:2])
+    assert told["correlation"][i][j] > 0.5
+    row = window.run("return document.querySelector('#drift-together tbody tr').innerText")
+    assert estimate(told["correlation"][i][j], told["standard_error"][i][j]) in row
+    follows = told["spot_vol"]["AAA"]
+    row = window.run("return document.querySelector('#drift-follows tbody tr').innerText")
+    for figure in ("correlation", "beta", "ratio"):
+        assert estimate(follows[figure], follows[f"{figure}_sd"]) in row
+    assert window.console_errors() == []
+
+
+def test_too_few_surfaces_to_say_how_they_move_are_said_so(window, tmp_path: Path, recorded: list[bytes]):
+    service = RunningService(tmp_path / "data", SMILEKEEPER_WORKERS="1")
+    try:
+        service.wait_until_ready()
+        with httpx.Client(base_url=service.base_url, headers=JSON, timeout=30.0) as http:
+            post(http, recorded[0])
+            look(window, service, "drift")
+            window.wait("document.querySelector('#drift-together')?.innerText.includes('One underlying so far')")
+            post(http, recorded[0], "ETH")
+        look(window, service, "drift")
+        window.wait("document.querySelector('#drift-together')?.innerText.includes('Not enough data yet: 0 changes')")
+        assert "no change of forward and level is known" in window.text("#drift-follows")
+        assert window.console_errors() == []
+    finally:
+        service.stop(signal.SIGTERM)
+
+
 def test_health_accounts_for_every_chain(window, service, surface):
     look(window, service, "health")
     window.wait("document.querySelector('#health-account')?.innerText.includes('BTC')")

@@ -1,9 +1,10 @@
 /** How the surface moves, and how well it fits, over time and since the surface before. */
 
 import { axis, colour, draw, drawNothing, faded, line, series } from "./chart.js";
-import { card, element, table } from "./element.js";
+import { card, element, renew, table } from "./element.js";
 import { change, duration, percent, points } from "./figures.js";
-import { known } from "./state.js";
+import { known, state } from "./state.js";
+import { following, pairs } from "./together.js";
 
 /** A change this large fills its cell with colour, in decimals of vol: one point. */
 const FULL_SHADE = 0.01;
@@ -14,6 +15,7 @@ export function mount(root) {
   );
   const nodes = element("div", { id: "drift-nodes" });
   const buckets = element("div", { id: "coverage-buckets" });
+  const [together, follows] = ["together", "follows"].map(id => element("div", { id: `drift-${id}` }));
   const note = element("p", { class: "note" });
   root.append(
     element(
@@ -30,10 +32,18 @@ export function mount(root) {
       card("Since the surface before", "change of vol at fixed tenors and deltas, vol points", nodes),
       card("Coverage of the error bars", "share of later mid vols that the bands held", coverage, buckets),
     ),
+    element(
+      "div",
+      { class: "pair uneven" },
+      card("Moving together", "correlation of changes ± standard error", together),
+      card("Vol follows the forward", "at 30 days, ± standard error", follows),
+    ),
     note,
   );
   return () => {
     const { document, readings, historyError } = known();
+    renew(together, pairs(state.correlations, state.correlationsError, document.underlying));
+    renew(follows, following(state.correlations, state.correlationsError, document.underlying));
     const times = readings.map(each => each.asOf);
     if (readings.length < 2) {
       [atm, moved, error, inside].forEach(node => drawNothing(node, "One surface so far: a line needs two."));

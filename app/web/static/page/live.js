@@ -9,11 +9,12 @@ import { Stream } from "./stream.js";
 
 const LIST_EVERY_MS = 5000;
 const HEALTH_EVERY_MS = 5000;
+const CORRELATIONS_EVERY_MS = 10000;
 /** Surfaces asked for at first: some minutes to hours of market, a megabyte at most. */
 const HISTORY = 60;
 /** So many events are looked at. */
 const EVENTS = 10;
-/** Up to so many underlyings all are followed; with more only the one that is looked at. */
+/** Up to so many underlyings all are followed; with more only the one that is looked at. So many are correlated. */
 const FOLLOWED = 8;
 /** However fast surfaces arrive, an eye needs no more curves than this. */
 const REST_MS = 400;
@@ -32,6 +33,7 @@ export function start() {
   addEventListener("pageshow", event => event.persisted && reconnect());
   every(LIST_EVERY_MS, refreshList);
   every(HEALTH_EVERY_MS, refreshHealth);
+  every(CORRELATIONS_EVERY_MS, refreshCorrelations);
 }
 
 export function reconnect() {
@@ -45,6 +47,7 @@ export function choose(underlying) {
   remember();
   stream?.refreshSubscription();
   attend(underlying);
+  refreshCorrelations();
   changed();
 }
 
@@ -158,10 +161,12 @@ async function loadHistory(underlying, about) {
 
 async function refreshList() {
   try {
+    const first = state.summaries == null;
     state.summaries = await service.summaries();
     state.listError = null;
     const names = state.summaries.map(each => each.underlying);
     if (names.length && !names.includes(state.underlying) && !known()?.document) choose(names[0]);
+    else if (first) refreshCorrelations();
     stream.refreshSubscription();
   } catch (error) {
     if (!(error instanceof service.Refused)) throw error;
@@ -190,6 +195,21 @@ async function refreshEvents() {
     if (!(error instanceof service.Refused)) throw error;
     state.eventsError = error.message;
   }
+}
+
+/** Ask how the underlying that is looked at moves with the others, while that is shown. */
+export async function refreshCorrelations() {
+  const { underlying, view, summaries } = state;
+  if (view !== "drift" || underlying == null || summaries == null) return;
+  const others = summaries.map(each => each.underlying).filter(name => name !== underlying);
+  try {
+    state.correlations = await service.correlations([underlying, ...others].slice(0, FOLLOWED));
+    state.correlationsError = null;
+  } catch (error) {
+    if (!(error instanceof service.Refused)) throw error;
+    state.correlationsError = error.message;
+  }
+  changed();
 }
 
 /** Do it now and then again and again, but not while nobody looks and not while the service is away. */

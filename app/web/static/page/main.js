@@ -8,7 +8,7 @@ import { total } from "./exposition.js";
 import { clock, duration } from "./figures.js";
 import * as health from "./health.js";
 import { complaints, drawAge, drawHeadline, drawUnderlyings } from "./headline.js";
-import { choose, reconnect, start } from "./live.js";
+import { choose, reconnect, refreshCorrelations, start } from "./live.js";
 import * as smiles from "./smiles.js";
 import { changed, drawWith, known, recall, remember, state, ticked } from "./state.js";
 import * as surface3d from "./surface3d.js";
@@ -33,6 +33,7 @@ const drawers = new Map(VIEWS.map(({ name, view }) => [name, view.mount(at(`view
 const markTab = makeTabs(at("tabs"), VIEWS, name => {
   state.view = name;
   remember();
+  refreshCorrelations();
   changed();
 });
 

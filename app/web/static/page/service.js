@@ -35,6 +35,11 @@ export async function events(limit) {
   return (await json(`/v1/events?limit=${limit}`)).events;
 }
 
+/** How `underlyings` move together. */
+export function correlations(underlyings) {
+  return json(`/v1/correlations?underlyings=${underlyings.map(encodeURIComponent).join(",")}`);
+}
+
 export async function exposition() {
   return (await answer("/metrics")).text();
 }

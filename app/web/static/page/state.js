@@ -13,6 +13,8 @@ export const state = {
   fleetError: null,
   events: null,
   eventsError: null,
+  correlations: null,
+  correlationsError: null,
 };
 
 /** What is known of one underlying: newest document, curves of it and of the one before, quotes, readings over time. */
