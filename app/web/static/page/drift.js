@@ -29,14 +29,14 @@ export function mount(root) {
     element(
       "div",
       { class: "pair uneven" },
-      card("Since the surface before", "change of vol at fixed tenors and deltas, vol points", nodes),
+      element(
+        "div",
+        { class: "stack" },
+        card("Since the surface before", "change of vol at fixed tenors and deltas, vol points", nodes),
+        card("Moving together", "correlation of changes ± standard error", together),
+        card("Vol follows the forward", "at 30 days, ± standard error", follows),
+      ),
       card("Coverage of the error bars", "share of later mid vols that the bands held", coverage, buckets),
-    ),
-    element(
-      "div",
-      { class: "pair uneven" },
-      card("Moving together", "correlation of changes ± standard error", together),
-      card("Vol follows the forward", "at 30 days, ± standard error", follows),
     ),
     note,
   );
