@@ -135,7 +135,7 @@ class Settings:
         int,
         Setting(
             "SMILEKEEPER_FACTORS_LIMIT",
-            "14400",
+            "7200",
             whole(0, 1_000_000),
             "rows of market factors, one in six seconds, kept of each underlying for a week",
         ),

@@ -37,8 +37,8 @@ CORRELATIONS: Final = operation(
     {200: ("Rows and columns in the order of factors.", "Correlations")},
     (401, 403, 404, 422, 429, 503),
     description="Of changes over bars of bar_minutes, by the last fitted surface in each, degraded ones included; a bar"
-    " without one breaks the chain of changes. Weights halve with half_life_minutes; what is known reaches back a day"
-    " of a chain a second, a week of slower ones, window_minutes at most, from the newest surface of all. Of six"
+    " without one breaks the chain of changes. Weights halve with half_life_minutes; what is known reaches back 12"
+    " hours of a chain a second, a week of slow ones, window_minutes at most, from the newest surface of all. Of six"
     " seconds one surface is recorded: let bars be whole multiples of 0.1 minutes. spot_vol's ratio may be given to"
     ' evaluate as dynamics {"ssr": ratio}, which takes it as given and does not ask here. Null, with a reason, says'
     " that too little is known.",

@@ -30,8 +30,8 @@ class Retention:
     chains: int = 100
     """8 kB each for 600 quotes without sizes."""
     age_s: float = 30 * 86_400.0
-    factors: int = 14_400
-    """A day where every slot has one, in 1.2 MB; weeks of five-minute chains, of which the last can be asked for."""
+    factors: int = 7_200
+    """12 hours, the window that is usual, where every slot has one, in 0.6 MB; weeks of five-minute chains."""
 
 
 @dataclass(frozen=True, slots=True)
