@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
+from app.quant.interpolation import variances_of_rows
 from app.quant.nodes import DELTA_NAMES, TENOR_DAYS
 from app.quant.surface import VolSurface
 
@@ -185,8 +186,8 @@ def sample_of(surface: VolSurface, nodes: FloatArray) -> Sample:
     put, call = DELTA_NAMES.index("25P"), DELTA_NAMES.index("25C")
     watched = np.flatnonzero(np.isfinite(nodes).all(axis=1))
     t, vols = np.array(TENOR_DAYS)[watched] / 365.0, nodes[watched]
-    w, _ = surface.total_variances(np.tile([-_SLOPE_STEP, _SLOPE_STEP], t.size), np.repeat(t, 2))
-    beside = np.sqrt(w.reshape(-1, 2) / t[:, None])
+    w = variances_of_rows(np.tile([-_SLOPE_STEP, _SLOPE_STEP], (t.size, 1)), t, surface.stack)
+    beside = np.sqrt(w / t[:, None])
     slope = (beside[:, 1] - beside[:, 0]) / (2.0 * _SLOPE_STEP)
     columns = vols.mean(axis=1), vols[:, put] - vols[:, call], surface.rate_curve.forward_at(t), slope
     tenors: list[TenorSample | None] = [None] * len(TENOR_DAYS)
