@@ -212,7 +212,7 @@ def _invert(
     rows = np.flatnonzero((verdicts.code == 0) & np.isfinite(forwards.value)[table.expiry])
     bids, asks = side_vols(chain, table, forwards, rows)
     for status in (bids.status, asks.status):
-        for failure in set(status.tolist()) - {IvStatus.OK}:
+        for failure in set(status[status != IvStatus.OK].tolist()):
             verdicts.drop_rows(rows[status == failure], _INVERSION[IvStatus(failure)])
     verdicts.drop_rows(rows[~(bids.vol < asks.vol)], Dropped.NOT_RECOVERABLE)
     good = verdicts.code[rows] == 0

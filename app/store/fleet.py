@@ -5,7 +5,7 @@ from itertools import accumulate
 
 from app.service.event import EventKind
 from app.service.ports import FleetStatus, SubmitOutcome, UnderlyingCounts
-from app.store.keys import HISTOGRAM_BOUNDS_S, HISTOGRAMS, Keys, histogram_bounds_us
+from app.store.keys import HISTOGRAM_BOUNDS_S, HISTOGRAM_BOUNDS_US, HISTOGRAMS, Keys
 from app.store.links import Link
 from app.store.quarantine import QUARANTINED
 
@@ -108,7 +108,7 @@ def _summed(hashes: list[Fields], prefix: bytes) -> dict[str, int]:
 
 
 def _histograms(hashes: list[Fields]) -> dict[str, tuple[tuple[tuple[float, int], ...], float, int]]:
-    bounds = [*zip(histogram_bounds_us().split(","), HISTOGRAM_BOUNDS_S, strict=True), ("inf", float("inf"))]
+    bounds = [*zip(HISTOGRAM_BOUNDS_US.split(","), HISTOGRAM_BOUNDS_S, strict=True), ("inf", float("inf"))]
     histograms = {}
     for name in HISTOGRAMS:
         found = _summed(hashes, f"{name}:".encode())

@@ -128,9 +128,8 @@ HISTOGRAMS: Final = (CALIBRATION_DURATION, QUEUE_WAIT, END_TO_END, RECEIVED_TO_P
 _INT64: Final = 1 << 63
 
 
-def histogram_bounds_us() -> str:
-    """Return the bounds as the scripts take them: whole microseconds, joined by commas."""
-    return ",".join(str(round(bound * 1e6)) for bound in HISTOGRAM_BOUNDS_S)
+HISTOGRAM_BOUNDS_US: Final = ",".join(str(round(bound * 1e6)) for bound in HISTOGRAM_BOUNDS_S)
+"""The bounds as the scripts take them: whole microseconds, joined by commas."""
 
 
 def chain_order(as_of_ms: int, sequence: int) -> str:

@@ -11,7 +11,7 @@ from app.service.surface_factors import SurfaceFactors
 from app.store.codec import seal_state
 from app.store.event_records import fields_of_event
 from app.store.factor_rows import encode_row
-from app.store.keys import EVENTS_KEPT, UPDATES_KEPT, Keys, chain_order, histogram_bounds_us
+from app.store.keys import EVENTS_KEPT, HISTOGRAM_BOUNDS_US, UPDATES_KEPT, Keys, chain_order
 from app.store.lua import SETTLE
 from app.store.quarantine import ScriptCall
 
@@ -80,7 +80,7 @@ def settlement(keys: Keys, claim: Claim, answer: Answer, retention: Retention) -
             answer.reason,
             _microseconds(timings.calibration_s) if timings else "",
             _microseconds(timings.queue_wait_s) if timings else "",
-            histogram_bounds_us(),
+            HISTOGRAM_BOUNDS_US,
             str(retention.surfaces),
             str(UPDATES_KEPT),
             answer.state,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.store.keys import Keys, chain_order, histogram_bounds_us
+from app.store.keys import HISTOGRAM_BOUNDS_US, Keys, chain_order
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 NANOSECONDS = 1_785_607_084_000_000_001
@@ -44,4 +44,4 @@ def test_no_shards_is_refused() -> None:
 
 
 def test_bounds_are_whole_microseconds() -> None:
-    assert histogram_bounds_us().startswith("1000,2500,5000,")
+    assert HISTOGRAM_BOUNDS_US.startswith("1000,2500,5000,")
