@@ -20,6 +20,8 @@ DISPUTED_INFLATION: Final = 3.0
 MAX_FORWARD_SD: Final = 0.01
 """Relative sd beyond which a forward is not known: 1 % moves an at-the-money month by a quarter of its sd."""
 
+SENT: Final = np.array([source is not Source.PARITY for source in Source])
+"""Sources that repeat what the venue sent."""
 OF_THE_QUOTE: Final = np.array([source in (Source.PARITY, Source.QUOTED) for source in Source])
 """Sources that speak of the time of the quotes; the others speak of ``as_of``."""
 _SOURCE_NAMES: Final = tuple(source.name.lower() for source in Source)
@@ -87,7 +89,8 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
     # average with parity's tick-sized noise would only tilt puts against calls.
     speaking = credible.copy()
     speaking[:, Source.PARITY] &= ~credible[:, Source.QUOTED]
-    disputed = np.where((~np.isnan(value) & ~credible).any(axis=1), DISPUTED_INFLATION, 1.0)
+    outvoted = ~np.isnan(value) & ~credible
+    disputed = np.where(outvoted.any(axis=1), DISPUTED_INFLATION, 1.0)
     ratio, ratio_sd = weighted_mean(value, at_quote, speaking)
     now, now_sd = weighted_mean(value, at_as_of, speaking)
     ratio_sd, now_sd = ratio_sd * disputed, now_sd * disputed
@@ -109,11 +112,19 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
         row_value=row_value,
         row_sd=row_sd,
         row_stale=evidence.row_stale,
-        parity=_parity_checks(chain, table, evidence),
+        parity=_parity_checks(chain, table, evidence, _furthest(value - ratio[:, None], outvoted & SENT)),
     )
 
 
-def _parity_checks(chain: OptionChain, table: QuoteTable, evidence: ForwardEvidence) -> tuple[ParityCheck, ...]:
+def _furthest(apart: FloatArray, told: BoolArray) -> FloatArray:
+    """Return the largest distance of each row among those that are told, 0 of none."""
+    distance: FloatArray = np.where(told, np.abs(apart), 0.0).max(axis=1)
+    return distance
+
+
+def _parity_checks(
+    chain: OptionChain, table: QuoteTable, evidence: ForwardEvidence, outvoted: FloatArray
+) -> tuple[ParityCheck, ...]:
     rate_sd = 0.0 if chain.premium is Premium.COIN else RATE_PRIOR_SD
     columns = (
         table.t.tolist(),
@@ -121,8 +132,10 @@ def _parity_checks(chain: OptionChain, table: QuoteTable, evidence: ForwardEvide
         evidence.reconciled.tolist(),
         evidence.slope.tolist(),
         evidence.slope_sd.tolist(),
+        [rate_sd] * table.t.size,
+        outvoted.tolist(),
     )
-    return tuple(ParityCheck(*each, rate_sd) for each in zip(*columns, strict=True))
+    return tuple(ParityCheck(*each) for each in zip(*columns, strict=True))
 
 
 def _between(

@@ -20,7 +20,7 @@ from app.quant.distortion import worst_distortion
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves, lone_moves
-from app.quant.parity_check import contradicted_share, judged_expiries, premiums_off
+from app.quant.parity_check import contradicted_share, judged_expiries, outvoted_share, premiums_off
 from app.quant.surface import VolSurface
 from app.quant.unconfirmed_jump import worst_jump
 from app.quant.vanished_expiry import vanished_expiries
@@ -99,6 +99,14 @@ def _parity(read: ReadChain, rules: GateRules) -> Iterator[Finding]:
     """Prices off by a factor make a good smile, but puts and calls that no forward reconciles."""
     share = contradicted_share(read.parity)
     yield from _above("parity: share of strikes whose put and call contradict", share, math.inf, rules.rejected_parity)
+    outvoted = outvoted_share(read.parity)
+    if outvoted > rules.degraded_outvoted:
+        furthest = max(check.outvoted for check in read.parity)
+        yield (
+            SurfaceStatus.DEGRADED,
+            f"forward: at {outvoted:.0%} of the expiries puts and calls outvote what the venue sent, off by a factor of"
+            f" up to {math.exp(furthest):.4g}",
+        )
     off = premiums_off(read.parity)
     yield from _above(
         "premiums: ln of the factor by which puts and calls have them off", off, math.inf, rules.rejected_factor

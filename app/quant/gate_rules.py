@@ -96,7 +96,12 @@ class GateRules:
     degraded_distortion: float = _rule(
         5.0, 0.0, 1e3, "standard deviations of a forward or premiums off, told by a smile's shape, that degrade it"
     )
-    """Where that moves a vol beyond its bar. On two recorded days at most 4.2, in the minutes of inflation figures."""
+    """Where that moves a vol beyond its bar. Two of 553 recorded chains have more, and are kept back and degraded for
+    lone expiries as well; the next has 4.2."""
+    degraded_outvoted: float = _rule(
+        0.5, 0.0, 1.0, "share of expiries whose forward, as sent, their options outvote above which it is degraded"
+    )
+    """Of 553 recorded chains not one expiry; of a feed that stands still, or of another unit, all."""
     rejected_level: float = _rule(
         0.25, 0.0, 10.0, "move of all forwards, ln per root of five minutes, that rejects: another underlying's prices"
     )

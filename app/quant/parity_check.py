@@ -27,7 +27,8 @@ class ParityCheck:
     """Strikes of an expiry with a two-sided put and call, those that one forward reconciles, and years to expiry.
 
     ``slope`` is by how much call less put falls with the strike, undiscounted units, NaN where nothing tells it;
-    ``rate_sd`` is one sd of the annual rate that discounts it, 0 where premiums carry none.
+    ``rate_sd`` is one sd of the annual rate that discounts it, 0 where premiums carry none. ``outvoted`` is by how
+    much, ln, a forward or future that the venue sent lies from the one that is believed against it, 0 where none does.
     """
 
     t: float
@@ -36,6 +37,7 @@ class ParityCheck:
     slope: float = math.nan
     slope_sd: float = math.nan
     rate_sd: float = 0.0
+    outvoted: float = 0.0
 
     @property
     def contradicted(self) -> float:
@@ -72,6 +74,12 @@ def contradicted_share(checks: Sequence[ParityCheck]) -> float:
     strikes = sum(check.strikes for check in compared)
     reconciled = sum(check.reconciled for check in compared)
     return (strikes - reconciled) / strikes if strikes >= LEAST_STRIKES else 0.0
+
+
+def outvoted_share(checks: Sequence[ParityCheck]) -> float:
+    """Return the share of living expiries of which the venue sent a forward or future that nobody believes."""
+    alive = [check.outvoted > 0.0 for check in checks if check.t > 0.0]
+    return sum(alive) / len(alive) if alive else 0.0
 
 
 def premiums_off(checks: Sequence[ParityCheck]) -> float:

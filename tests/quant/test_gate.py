@@ -16,7 +16,7 @@ from app.quant.screening import MAX_AGE_MS
 from app.quant.smile import read_smiles
 from app.quant.surface import VolSurface
 from app.quant.year_fraction import MS_PER_YEAR
-from tests.quant.market import maintained_series, recorded_chain, recorded_chains, revalued
+from tests.quant.market import maintained_series, moved, recorded_chain, recorded_chains, revalued
 
 AT = 11
 Edit = Callable[[OptionChain], OptionChain]
@@ -193,3 +193,36 @@ def test_markets_of_other_years_are_published(name: str, underlying: str, expiri
     first = maintain_surface(recorded_chain(name))
     assert (first.fit.surface.underlying, len(first.fit.surface.slices)) == (underlying, expiries)
     assert (first.fit.status, first.fit.reason) == (SurfaceStatus.OK, None)
+
+
+@pytest.mark.parametrize("underlying", ["BTC", "ETH"])
+def test_a_forward_feed_that_stands_still_is_told(underlying: str) -> None:
+    """Puts and calls outvote it, so the surface is right; whoever trades on the feed's forwards is not."""
+    before, chain = maintained_series(underlying)[AT], recorded_chains(underlying)[AT + 1]
+    market = moved(chain, 0.97, lambda vol, _: vol)
+    frozen = replace(
+        market,
+        expiries=tuple(replace(e, forward=b.forward) for e, b in zip(market.expiries, chain.expiries, strict=True)),
+        futures=chain.futures,
+    )
+    for previous, state in ((None, None), (before.fit.surface, before.state)):
+        fit = maintain_surface(frozen, previous=previous, state=state).fit
+        assert fit.status is SurfaceStatus.DEGRADED
+        assert "of the expiries puts and calls outvote what the venue sent, off by a factor of up to 1.03" in (
+            fit.reason or ""
+        )
+        true = {s.expiry_ms: s.forward for s in maintain_surface(market).fit.surface.slices}
+        assert {s.expiry_ms: s.forward for s in fit.surface.slices} == pytest.approx(true, rel=2e-3)
+
+
+def test_a_chain_in_another_unit_than_its_forwards_is_told() -> None:
+    """Nothing else can tell it where no surface stands: inverse premiums have no unit of their own."""
+    chain = edited(
+        recorded_chain("deribit_btc_chain_2026-08-01T175804Z.json.gz"), lambda e, _: replace(e, strike=1e-3 * e.strike)
+    )
+    fit = maintain_surface(chain).fit
+    assert fit.status is SurfaceStatus.DEGRADED
+    assert (
+        fit.reason
+        == "forward: at 100% of the expiries puts and calls outvote what the venue sent, off by a factor of up to 1000"
+    )
