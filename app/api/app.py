@@ -72,6 +72,7 @@ def create_app(services: ApiServices) -> FastAPI:
         ]
         for feed in tasks[:2]:
             feed.add_done_callback(lambda task: _report_end(context.hub, task))
+        tasks[2].add_done_callback(_report_defect)
         try:
             yield
         finally:
@@ -145,3 +146,9 @@ def _report_end(hub: Hub, task: "asyncio.Task[None]") -> None:
     if not task.cancelled():
         hub.failed = True
         log.critical("update_feed_ended", extra={"feed": task.get_name()}, exc_info=task.exception())
+
+
+def _report_defect(task: "asyncio.Task[None]") -> None:
+    """Say that metrics lack what this task told."""
+    if not task.cancelled():
+        log.error("watch_ended", extra={"watch": task.get_name()}, exc_info=task.exception())

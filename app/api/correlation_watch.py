@@ -39,15 +39,18 @@ class CorrelationWatch:
         return list(self._found.values())
 
     async def run(self) -> None:
-        """Look for ever; while the store is away what was told last stays."""
+        """Look for ever; while the store is away what was told last stays, after a defect nothing is told any more."""
         while not self._hub.loaded:
             await asyncio.sleep(LOADED_SOON_S)
-        while True:
-            try:
-                await self.look()
-            except (StoreUnavailable, CorruptPayload) as away:
-                log.warning("correlations_not_looked_at", extra={"reason": str(away)})
-            await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            while True:
+                try:
+                    await self.look()
+                except (StoreUnavailable, CorruptPayload) as away:
+                    log.warning("correlations_not_looked_at", extra={"reason": str(away)})
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            self._found = {}
 
     async def look(self) -> None:
         """Work out what new surfaces changed."""

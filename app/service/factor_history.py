@@ -21,7 +21,7 @@ PAGE: Final = 8
 MOST_SURFACES: Final = 2_000
 """Newest ones of an underlying that are looked at: a week of five-minute chains."""
 MOST_UNDERLYINGS: Final = 64
-"""Whose factors are remembered: 1 MB each where the record is full."""
+"""Whose factors are remembered: half a megabyte each where the record is full."""
 
 
 _decode: Final = msgspec.json.Decoder(FactorDocument).decode

@@ -4,6 +4,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.api import correlation_watch
 from app.api.correlation_watch import MOST_WATCHED, CorrelationWatch
 from app.api.hub import Hub
 from app.api.live_surface import Freshness
@@ -44,6 +45,9 @@ class Watched:
         for kept in self.store.kept.values():
             self.hub._take_in(kept[-1])
         await self.watch.look()
+        return self.shown()
+
+    def shown(self) -> Samples:
         return of_correlations(self.metrics.exposition(None, [], (), self.watch.found()).decode())
 
 
@@ -100,6 +104,19 @@ async def test_without_new_surfaces_nothing_is_worked_out(store: MemoryStore) ->
     with pytest.raises(StoreUnavailable):
         await watched.samples()
     assert watched.watch.found() == [alone, other, pair], "what was told last stays"
+
+
+async def test_after_a_defect_nothing_is_told(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(store)
+    store.kept["BTC"] = list(published_series("BTC"))
+    assert await watched.samples() != {}
+    store.publish("BTC")
+    watched.hub.loaded = True
+    watched.hub._take_in(store.kept["BTC"][-1])
+    monkeypatch.setattr(correlation_watch, "correlations_of", lambda *_: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        await watched.watch.run()
+    assert watched.shown() == {}
 
 
 async def test_many_underlyings_make_a_bounded_number_of_series(store: MemoryStore) -> None:

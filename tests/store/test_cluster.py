@@ -9,7 +9,9 @@ import pytest
 import redis
 from redis.crc import key_slot
 
+from app.service.factor_record import SLOT_MS
 from app.service.ports import PublishedSurface, StoreUnavailable, SubmitOutcome
+from app.service.surface_factors import NO_FACTORS
 from app.store.connect import connect_dead_letters
 from app.store.dead_letters import Revival
 from app.store.keys import Keys
@@ -17,6 +19,7 @@ from app.store.server_program import find_server
 from tests.cluster import Cluster
 from tests.running_service import free_port
 from tests.servers import program_of
+from tests.store.factor_rows import factors_at, rows_of
 from tests.store.stored import (
     AS_OF_MS,
     HANGS_AFTER_S,
@@ -132,7 +135,9 @@ def test_shards_live_on_different_nodes_and_work_as_one_store(cluster: Cluster, 
         for name in NAMES:
             assert store.submit(name, AS_OF_MS + round_number) is SubmitOutcome.QUEUED
         for _ in NAMES:
-            worker.commit(claimed(worker), b"{}", outcome="ok", timings=TIMINGS)
+            claim = claimed(worker)
+            factors = factors_at(SLOT_MS * claim.as_of_ms)
+            worker.commit(claim, b"{}", outcome="ok", timings=TIMINGS, factors=factors)
     heard: list[PublishedSurface] = []
     until(lambda: len(heard.extend(store.run(feed.next_updates(0.2))) or heard) >= 3 * len(NAMES))
     assert store.run(feed.next_updates(0.2)) == []
@@ -142,6 +147,8 @@ def test_shards_live_on_different_nodes_and_work_as_one_store(cluster: Cluster, 
         assert [surface.as_of_ms - AS_OF_MS for surface in of_name] == [0, 1, 2]
         assert [surface.prev_version for surface in of_name[1:]] == [surface.version for surface in of_name[:-1]]
         assert store.run(store.api.surfaces.after(name, of_name[0].version, 9)) == of_name[1:]
+        rows = rows_of(store.run(store.api.factors.recorded(name, NO_FACTORS)))
+        assert rows == [factors_at(SLOT_MS * surface.as_of_ms) for surface in of_name]
     assert store.run(store.api.surfaces.underlyings()) == sorted(NAMES)
     status = store.run(store.api.fleet.status())
     assert sorted(status.queue_depth) == sorted(map(str, SPREAD_KEYS.shards))
