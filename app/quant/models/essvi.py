@@ -98,6 +98,7 @@ class _Quotes:
         self.target = np.concatenate(target)
         self.weight = np.concatenate(weight)
         self.row = np.concatenate(row)
+        self.starts = np.searchsorted(self.row, np.arange(len(smiles)))
 
     def objective(self, x: FloatArray) -> float:
         """Return half the sum of squared weighted residuals."""
@@ -115,50 +116,56 @@ class _Quotes:
         tilt = (theta + e * k) / root
         jacobian = np.stack([0.5 * (1.0 + tilt), 0.5 * psi * k * k / root, 0.5 * k * (1.0 + theta / root)]) * weight
         n = x.shape[0] // 3
-        gradient = np.zeros((n, 3))
+        gradient = np.add.reduceat(jacobian * residual, self.starts, axis=1)
         hessian = np.zeros((n, 3, n, 3))
-        for i in range(n):
-            rows = self.row == i
-            block = jacobian[:, rows]
-            gradient[i] = block @ residual[rows]
-            hessian[i, :, i, :] = block @ block.T
-        return 0.5 * float(residual @ residual), gradient.ravel(), hessian.reshape(3 * n, 3 * n)
+        slices = np.arange(n)
+        for p in range(3):
+            for m in range(p + 1):
+                block = np.add.reduceat(jacobian[p] * jacobian[m], self.starts)
+                hessian[slices, p, slices, m] = block
+                hessian[slices, m, slices, p] = block
+        return 0.5 * float(residual @ residual), gradient.T.ravel(), hessian.reshape(3 * n, 3 * n)
 
 
-def constraints(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the values c(x) (feasible where all > 0) and their Jacobian, shapes (m,) and (m, 3n)."""
+def constraint_values(x: FloatArray) -> FloatArray:
+    """Return the values c(x), shape (m,); feasible where all are positive."""
+    theta, psi, e = x.reshape(-1, 3).T
+    values = [theta]
+    for wing in (psi + e, psi - e):
+        values += [wing, 4.0 * (1.0 - BUTTERFLY_MARGIN) - wing]
+    values += [(1.0 - BUTTERFLY_MARGIN) * bound - psi * psi for bound, _, _ in butterfly_bounds(theta, e / psi)]
+    q = 1.0 + CALENDAR_MARGIN
+    rise, turn = psi[1:] - q * psi[:-1], e[1:] - q * e[:-1]
+    values += [theta[1:] - q * theta[:-1], psi[:-1] * theta[1:] - psi[1:] * theta[:-1], rise - turn, rise + turn]
+    return np.concatenate(values)
+
+
+def constraint_jacobian(x: FloatArray) -> FloatArray:
+    """Return the Jacobian of :func:`constraint_values`, shape (m, 3n)."""
     n = x.shape[0] // 3
     theta, psi, e = x.reshape(n, 3).T
     unit = np.eye(3 * n).reshape(n, 3, 3 * n)
     d_theta, d_psi, d_e = unit[:, 0], unit[:, 1], unit[:, 2]
-    values, gradients = [theta], [d_theta]
-    for sign in (1.0, -1.0):
-        wing, d_wing = psi + sign * e, d_psi + sign * d_e
-        values += [wing, 4.0 * (1.0 - BUTTERFLY_MARGIN) - wing]
+    gradients = [d_theta]
+    for d_wing in (d_psi + d_e, d_psi - d_e):
         gradients += [d_wing, -d_wing]
     rho = e / psi
-    for bound, bound_theta, bound_rho in (1.0 - BUTTERFLY_MARGIN) * butterfly_bounds(theta, rho):
-        values.append(bound - psi * psi)
+    for _, bound_theta, bound_rho in (1.0 - BUTTERFLY_MARGIN) * butterfly_bounds(theta, rho):
         gradients.append(
             bound_theta[:, None] * d_theta
             - (2.0 * psi + bound_rho * rho / psi)[:, None] * d_psi
             + (bound_rho / psi)[:, None] * d_e
         )
-    if n > 1:
-        q = 1.0 + CALENDAR_MARGIN
-        values += [theta[1:] - q * theta[:-1], psi[:-1] * theta[1:] - psi[1:] * theta[:-1]]
-        gradients += [
-            d_theta[1:] - q * d_theta[:-1],
-            theta[1:, None] * d_psi[:-1]
-            + psi[:-1, None] * d_theta[1:]
-            - theta[:-1, None] * d_psi[1:]
-            - psi[1:, None] * d_theta[:-1],
-        ]
-        rise, d_rise = psi[1:] - q * psi[:-1], d_psi[1:] - q * d_psi[:-1]
-        turn, d_turn = e[1:] - q * e[:-1], d_e[1:] - q * d_e[:-1]
-        values += [rise - turn, rise + turn]
-        gradients += [d_rise - d_turn, d_rise + d_turn]
-    return np.concatenate(values), np.concatenate(gradients)
+    q = 1.0 + CALENDAR_MARGIN
+    d_rise, d_turn = d_psi[1:] - q * d_psi[:-1], d_e[1:] - q * d_e[:-1]
+    steepening = psi[:-1, None] * d_theta[1:] - psi[1:, None] * d_theta[:-1]
+    gradients += [
+        d_theta[1:] - q * d_theta[:-1],
+        theta[1:, None] * d_psi[:-1] - theta[:-1, None] * d_psi[1:] + steepening,
+        d_rise - d_turn,
+        d_rise + d_turn,
+    ]
+    return np.concatenate(gradients)
 
 
 def _strictly_feasible_start(smiles: Sequence[Smile]) -> FloatArray:
@@ -175,8 +182,8 @@ def _strictly_feasible_start(smiles: Sequence[Smile]) -> FloatArray:
 
 def _barrier_path(x: FloatArray, quotes: _Quotes) -> tuple[FloatArray, float, int, bool]:
     """Follow the barrier's minimisers down to a negligible weight; every iterate stays strictly feasible."""
-    values, _ = constraints(x)
-    scale = max(quotes.objective(x), 1.0) / values.shape[0]
+    count = constraint_values(x).shape[0]
+    scale = max(quotes.objective(x), 1.0) / count
     barrier = _FIRST_BARRIER
     iterations = 0
     converged = False
@@ -187,15 +194,15 @@ def _barrier_path(x: FloatArray, quotes: _Quotes) -> tuple[FloatArray, float, in
             if converged:
                 break
         barrier *= _BARRIER_DECAY
-        scale = max(quotes.objective(x), 1.0) / values.shape[0]
+        scale = max(quotes.objective(x), 1.0) / count
     return x, quotes.objective(x), iterations, converged
 
 
 def _newton_step(x: FloatArray, quotes: _Quotes, mu: float) -> tuple[FloatArray, bool]:
     """One damped step on objective - mu sum ln c; True when the decrease it promised is below the barrier's size."""
     objective, gradient, hessian = quotes.normal_equations(x)
-    values, jacobian = constraints(x)
-    scaled = jacobian / values[:, None]
+    values = constraint_values(x)
+    scaled = constraint_jacobian(x) / values[:, None]
     gradient = gradient - mu * scaled.sum(axis=0)
     hessian = hessian + mu * scaled.T @ scaled
     hessian[np.diag_indices_from(hessian)] *= 1.0 + _DAMPING
@@ -207,7 +214,7 @@ def _newton_step(x: FloatArray, quotes: _Quotes, mu: float) -> tuple[FloatArray,
     length = 1.0
     while length > _DAMPING:
         moved = x + length * step
-        values, _ = constraints(moved)
+        values = constraint_values(moved)
         if (values > 0.0).all():
             reached = quotes.objective(moved) - mu * float(np.log(values).sum())
             if reached < merit - _SUFFICIENT_DECREASE * length * promised:
