@@ -33,7 +33,7 @@ class PreviousSlices(NamedTuple):
     @property
     def matches(self) -> int:
         """Number of known expiries."""
-        return int(self.kept.sum())
+        return int(np.count_nonzero(self.kept))
 
 
 _KEPT, _T, _RATIO = 0, 1, 2
