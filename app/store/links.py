@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from app.service.ports import StoreUnavailable
+from app.store.connections import Connections
 from app.store.failures import SOON_S, nobody_answered, store_failures, unavailable
 from app.store.lua import Script
 from app.store.nodes import CLUSTER_SLOTS, Command, Nodes, key_of
@@ -133,10 +134,9 @@ class Link:
     def _client(self, node: str) -> Any:
         client = self._clients.get(node)
         if client is None:
-            pool = redis.asyncio.BlockingConnectionPool.from_url(
+            pool = Connections.from_url(
                 node,
                 max_connections=self._connections,
-                timeout=self._budget_s,
                 # With a timeout redis-py sends under asyncio.wait_for, which in 3.11 loses cancellations.
                 socket_timeout=None,
                 socket_connect_timeout=min(self._budget_s, CONNECT_WITHIN_S),
