@@ -1,14 +1,14 @@
 """What one request costs its caller: chains in three forms, queries of three sizes, the surface itself."""
 
-import http.client
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from http import HTTPStatus
 from itertools import repeat
 
 import msgspec
 
 from app.venues.native_columns import COLUMNS_MEDIA_TYPE
+from tests.bench.bare_client import BareClient
 from tests.bench.figure import Figure, percentiles
 from tests.bench.market import native_columns, native_rows, next_chain
 from tests.running_service import JSON, RunningService
@@ -22,8 +22,8 @@ CHAIN_EVERY_S = 0.05
 
 
 def figures(service: RunningService) -> Iterator[Figure]:
-    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=30.0)) as connection:
-        caller = _Caller(connection)
+    with BareClient(service.port) as client:
+        caller = _Caller(client)
         caller.seconds("POST", "/v1/chains/deribit?wait_ms=10000", next_chain(), JSON)
         for form, venue, chain, headers in (
             ("Deribit's rows", "deribit", next_chain, JSON),
@@ -39,8 +39,8 @@ def figures(service: RunningService) -> Iterator[Figure]:
 
 
 class _Caller:
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
-        self._connection = connection
+    def __init__(self, client: BareClient) -> None:
+        self._client = client
 
     def posted(self, path: str, chain: Callable[[], bytes], headers: Mapping[str, str]) -> Iterator[float]:
         """Post one chain after the other; the time they take to write is not the service's."""
@@ -56,12 +56,10 @@ class _Caller:
     def seconds(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> float:
         """Return how long the answer took, whole."""
         started = time.perf_counter()
-        self._connection.request(method, path, body, dict(headers))
-        answer = self._connection.getresponse()
-        said = answer.read()
+        status, said = self._client.asked(method, path, body, headers)
         elapsed_s = time.perf_counter() - started
-        if answer.status >= http.client.BAD_REQUEST:
-            raise AssertionError(f"{method} {path} answered {answer.status}: {said[:300]!r}")
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise AssertionError(f"{method} {path} answered {status}: {said[:300]!r}")
         return elapsed_s
 
 
