@@ -6,6 +6,7 @@ an element has the same bits alone, in any place of a batch, and at any vector w
 multiply-add gives the same bits slowly.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -15,6 +16,7 @@ from numba.extending import intrinsic
 
 from app.quant.compiled import kernel
 
+LN2: Final = 0.6931471805599453
 LN2_HIGH: Final = 0.6931471803691238
 """ln 2 rounded down to 32 bits, so that its product with an exponent is exact."""
 LN2_LOW: Final = 1.9082149292705877e-10
@@ -22,6 +24,13 @@ LN2_LOW: Final = 1.9082149292705877e-10
 SQRT_HALF_BITS: Final = 0x3FE6A09E667F3BCD
 """The bits of sqrt(1/2), where the mantissa interval of natural_log starts."""
 MANTISSA_BITS: Final = 52
+ROUNDING_SHIFT: Final = 6755399441055744.0
+"""1.5 * 2^52: added to a number below 2^51 it leaves the nearest integer in the lowest bits."""
+EXPONENT_BIAS: Final = 1023
+SMALLEST_EXPONENT: Final = -708.0
+"""Where e^x is still a normal double."""
+EXPONENTIAL_TERMS: Final = 14
+"""Terms of e^r for |r| <= ln 2 / 2; the next one is below 5e-18."""
 ATANH_TERMS: Final = 11
 """Terms of atanh(s) / s for |s| <= 0.1716; the next one is below 1e-18."""
 
@@ -100,6 +109,8 @@ def divided_difference(coefficients: tuple[float, ...]) -> Callable[[float, floa
 _atanh_ratio: Final = polynomial(tuple(1.0 / (2 * j + 1) for j in range(1, ATANH_TERMS)))
 """(atanh(s) / s - 1) / s^2 as a function of s^2."""
 
+_exponential: Final = polynomial(tuple(1.0 / math.factorial(j) for j in range(EXPONENTIAL_TERMS)))
+
 
 @kernel(forceinline=True)
 def natural_log(x: float) -> float:
@@ -115,6 +126,26 @@ def natural_log(x: float) -> float:
     e = float(exponent)
     correction = multiply_add(e, LN2_LOW, 2.0 * s * (z * _atanh_ratio(z)))
     return e * LN2_HIGH + (2.0 * s + correction)
+
+
+@kernel(forceinline=True)
+def natural_exp(x: float) -> float:
+    """Return e^x for x <= 700 within 2 units in the last place; below SMALLEST_EXPONENT what it is there.
+
+    x = n ln 2 + r with |r| <= ln 2 / 2.
+    """
+    x = max(x, SMALLEST_EXPONENT)
+    shifted = x / LN2 + ROUNDING_SHIFT
+    n = shifted - ROUNDING_SHIFT
+    r = multiply_add(-n, LN2_LOW, multiply_add(-n, LN2_HIGH, x))
+    return _exponential(r) * float_from_bits((float_bits(shifted) + EXPONENT_BIAS) << MANTISSA_BITS)
+
+
+@kernel(forceinline=True)
+def inverse_sinh(x: float) -> float:
+    """Return asinh x within 3e-16 or 2 units in the last place: near zero the error is absolute."""
+    y = abs(x)
+    return math.copysign(natural_log(y + math.sqrt(y * y + 1.0)), x)
 
 
 @kernel(forceinline=True)

@@ -19,9 +19,10 @@ from typing import Final
 
 import numpy as np
 
-from app.quant.arrays import FloatArray
+from app.quant.arrays import FloatArray, IntArray
 from app.quant.errors import InvalidQuery
-from app.quant.log_price import scaled_deviations
+from app.quant.price_product import product_deviations
+from app.quant.rising_root import rising_roots
 from app.quant.slice_variance import StackedSlices
 
 NODES: Final = 21
@@ -37,34 +38,36 @@ LARGEST_VARIANCE: Final = 100.0
 """Total variance at the money that is answered for: a price there is within 6e-7 of the forward, and tells nothing more
 of a variance twice as large. A vol of 100 % gets there in a century."""
 
-CONVERGED: Final = 1e-13
-"""Relative error of at-the-money variance at which s^2 is accepted."""
-
-MAX_STEPS: Final = 100
-"""Secant steps kept in a bracket; 5 to 8 are usual."""
+LARGEST_FACTOR_VARIANCE: Final = 10.0 * LARGEST_VARIANCE
+"""Of X, where the search for it ends."""
 
 _nodes, _weights = np.polynomial.hermite_e.hermegauss(NODES)
 LOG_PROBABILITY: Final[FloatArray] = np.log(_weights / _weights.sum())
 """ln p_j."""
 
 
-def variance_beyond(k: FloatArray, t: FloatArray, slices: StackedSlices) -> FloatArray:
-    """Return w(k, t) for maturities ``t`` > the last slice's, arrays of one length. Raises InvalidQuery where t is so
-    far that the total variance is more than LARGEST_VARIANCE, or than any X of this family has."""
-    return variance_of_product(k, factor_variances(t, slices), slices)
-
-
 def factor_variances(t: FloatArray, slices: StackedSlices) -> FloatArray:
-    """Return s^2 of X at maturities ``t`` > the last slice's. Raises InvalidQuery as :func:`variance_beyond`."""
-    last = slices.maturities[-1]
-    maturities, of_maturity = np.unique(t, return_inverse=True)
-    target = slices.at_the_money[-1] + forward_variance_rate(slices) * (maturities - last)
+    """Return s^2 of X at maturities ``t`` > the last slice's, ascending.
+
+    Raises InvalidQuery where one is so far that the total variance is more than LARGEST_VARIANCE, or than any X of this
+    family has.
+    """
+    theta, last = slices.at_the_money[-1], slices.maturities[-1]
+    target = theta + forward_variance_rate(slices) * (t - last)
     if target[-1] > LARGEST_VARIANCE:
         raise InvalidQuery(
-            f"total variance at the money {target[-1]:.4g} at {maturities[-1]:.4g} years, extrapolated from"
+            f"total variance at the money {target[-1]:.4g} at {t[-1]:.4g} years, extrapolated from"
             f" {last:.4g}: at most {LARGEST_VARIANCE:g} is answered for"
         )
-    return factor_variance(target, slices)[of_maturity]
+
+    def excess(square: FloatArray, rows: IntArray) -> FloatArray:
+        at_the_money = variance_of_product(np.zeros(square.shape), log_factors(square), slices)
+        return np.asarray(at_the_money - target[rows])
+
+    square = rising_roots(excess, target - theta, largest=LARGEST_FACTOR_VARIANCE)
+    if np.isnan(square).any():
+        raise InvalidQuery(f"no extrapolation reaches total variance {target[-1]} from {theta} at the last expiry")
+    return square
 
 
 def forward_variance_rate(slices: StackedSlices) -> float:
@@ -78,41 +81,12 @@ def forward_variance_rate(slices: StackedSlices) -> float:
     return max(float(theta - earlier[0]) / float(last - before[0]), SMALLEST_RATE * average)
 
 
-def factor_variance(target: FloatArray, slices: StackedSlices) -> FloatArray:
-    """Return s^2 for which at-the-money variances are ``target``, by secant steps kept in a bracket."""
-    theta = float(slices.at_the_money[-1])
-    low, high = np.zeros_like(target), np.full_like(target, np.inf)
-    before, at_before = np.zeros_like(target), np.full_like(target, theta)
-    square = target - theta
-    solved = np.empty_like(target)
-    rows = np.arange(target.size)
-    for _ in range(MAX_STEPS):
-        value = variance_of_product(np.zeros_like(square), square, slices)
-        solved[rows] = square
-        open_ = np.abs(value - target) > CONVERGED * target
-        if not open_.any():
-            return solved
-        rows = rows[open_]
-        target, low, high, before, at_before, square, value = (
-            x[open_] for x in (target, low, high, before, at_before, square, value)
-        )
-        low = np.where(value < target, square, low)
-        high = np.where(value < target, high, square)
-        rise = np.where(value == at_before, np.inf, value - at_before)
-        following = square + (target - value) * (square - before) / rise
-        halfway = np.where(np.isfinite(high), 0.5 * (low + np.minimum(high, square)), 2.0 * square)
-        before, at_before = square, value
-        square = np.where((low < following) & (following < high), following, halfway)
-    raise InvalidQuery(f"no extrapolation reaches total variance {target.max()} from {theta} at the last expiry")
-
-
-def variance_of_product(k: FloatArray, square: FloatArray, slices: StackedSlices) -> FloatArray:
-    """Return the total variance at ``k`` of S_T X, S_T that of the last slice, ``square`` = s^2 of X at each k."""
-    log_factor = log_factors(square)
+def variance_of_product(k: FloatArray, log_factor: FloatArray, slices: StackedSlices) -> FloatArray:
+    """Return total variances of S_T X at ``k`` (n,), S_T that of the last slice and ``log_factor`` ln X (n, NODES)."""
     shifted = k[:, np.newaxis] - log_factor
     of_last = np.full(shifted.size, len(slices) - 1)
     deviation = np.sqrt(slices.variances(of_last, shifted.ravel())).reshape(shifted.shape)
-    return scaled_deviations(k, log_factor, log_factor + LOG_PROBABILITY, deviation) ** 2
+    return product_deviations(k, log_factor, LOG_PROBABILITY, deviation) ** 2
 
 
 def log_factors(square: FloatArray) -> FloatArray:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
-from app.quant.elementary import multiply_add, natural_log, polynomial
-from app.quant.mills_ratio import DIFFERENCE_LEFT, mills_difference, mills_ratio
+from app.quant.elementary import multiply_add, natural_exp, natural_log, polynomial
+from app.quant.mills_ratio import DIFFERENCE_LEFT, MILLS_LEFT, mills_difference, mills_ratio
 
 SOLVABLE: Final = 0
 """The status of an element that has a deviation."""
@@ -78,6 +78,25 @@ def solve_deviations(
     for i in range(beta.shape[0]):
         if status[i] == SOLVABLE and math.isnan(deviation[i]):
             deviation[i] = _bracketed(distance[i], beta[i], room[i])
+
+
+@kernel
+def normalised_prices(distance: FloatArray, deviation: FloatArray, beta: FloatArray) -> None:
+    """Fill ``beta`` from x and s > 0, all lanes at once, then one by one where the price is near its bound.
+
+    Below e^SMALLEST_EXPONENT it is of that order instead of smaller.
+    """
+    for i in range(beta.shape[0]):
+        s = deviation[i]
+        h, t = distance[i] / s, 0.5 * s
+        price = natural_exp(-0.5 * (h * h + t * t) - HALF_LOG_TWO_PI) * mills_difference(max(h, t + MILLS_LEFT), t)
+        beta[i] = price if h - t > DIFFERENCE_LEFT else np.nan
+    for i in range(beta.shape[0]):
+        if math.isnan(beta[i]):
+            s = deviation[i]
+            h, t = distance[i] / s, 0.5 * s
+            room = math.exp(-0.5 * (h * h + t * t) - HALF_LOG_TWO_PI) * (mills_ratio(t - h) + mills_ratio(t + h))
+            beta[i] = math.exp(-0.5 * distance[i]) - room
 
 
 @kernel(forceinline=True)

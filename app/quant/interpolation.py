@@ -20,6 +20,7 @@ Beyond the last expiry: extrapolation.py.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -29,7 +30,8 @@ from numpy.typing import NDArray
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.errors import InvalidQuery
-from app.quant.extrapolation import variance_beyond
+from app.quant.extrapolation import NODES, factor_variances, log_factors, variance_of_product
+from app.quant.log_price import at_the_money_price
 from app.quant.models.base import SliceState
 from app.quant.price_mixture import mixed_variances
 from app.quant.slice_variance import StackedSlices, first_not_positive
@@ -70,49 +72,74 @@ def interpolated_variances(
     InvalidQuery where there is no slice, slices do not ascend, a k is not finite or a t not positive and finite;
     InvalidParameters where a curve has no positive variance.
     """
-    stack = slices if isinstance(slices, StackedSlices) else StackedSlices.of(slices)
     if k.shape != t.shape or k.ndim != 1:
         raise InvalidQuery(f"k {k.shape} and t {t.shape} must be one-dimensional and of one length")
-    # Copies are contiguous and writable: kernels are compiled for one kind of array.
-    k, t = np.array(k), np.array(t)
-    _check(k, t)
-    positions, later = np.empty(t.shape, dtype=np.int8), np.empty(t.shape, dtype=np.int64)
-    elsewhere = find_places(t, stack.maturities, positions, later)
-    w = stack.variances(later, k)
-    if elsewhere:
-        _leave_expiries(k, t, positions, later, stack, w)
-    return w, positions
+    finite = np.isfinite(k)
+    if not finite.all():
+        raise InvalidQuery(f"log-moneyness must be finite, got {k[~finite][0]}")
+    times = PlacedTimes.among(t, slices if isinstance(slices, StackedSlices) else StackedSlices.of(slices))
+    return times.variances(np.array(k), slice(None)), times.positions
 
 
 def variances_of_rows(k: FloatArray, t: FloatArray, stack: StackedSlices) -> FloatArray:
     """Return w(k_ij, t_i), ``k`` (m, n) and ``t`` (m,): :func:`interpolated_variances` with each t looked up once."""
-    positions, later = np.empty(t.shape, dtype=np.int8), np.empty(t.shape, dtype=np.int64)
-    find_places(t, stack.maturities, positions, later)
-    points, times = k.ravel(), np.repeat(t, k.shape[1])
-    if (positions == Position.BETWEEN).all():
-        far = np.repeat(later, k.shape[1])
-        near = far - 1
-        w_near, w_far = stack.variances(near, points), stack.variances(far, points)
-        w = mixed_variances(points, times, near, w_near, w_far, stack.maturities, stack.at_the_money)
-    else:
-        w, _ = interpolated_variances(points, times, stack)
-    return w.reshape(k.shape)
+    rows = np.repeat(np.arange(t.size), k.shape[1])
+    return PlacedTimes.among(t, stack).variances(k.ravel(), rows).reshape(k.shape)
 
 
-def _check(k: FloatArray, t: FloatArray) -> None:
-    finite = np.isfinite(k)
-    if not finite.all():
-        raise InvalidQuery(f"log-moneyness must be finite, got {k[~finite][0]}")
-    bad = first_not_positive(t)
-    if bad < t.size:
-        raise InvalidQuery(f"maturity must be positive and finite, got {t[bad]}")
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedTimes:
+    """Maturities (n,) placed among the slices of a surface: all that does not depend on strikes.
+
+    ``later`` is the slice a maturity lies on, before or beyond, the later one between; ``share`` the earlier slice's in
+    the mixture, before the first expiry that of the time to it. Beyond the last, row ``of_factor`` of ``log_factor``
+    is ln X_j.
+    """
+
+    stack: StackedSlices
+    positions: NDArray[np.int8]
+    later: IntArray
+    share: FloatArray
+    of_factor: IntArray
+    log_factor: FloatArray
+
+    @classmethod
+    def among(cls, t: FloatArray, stack: StackedSlices) -> "PlacedTimes":
+        """Place ``t``. Raises InvalidQuery where one is not positive and finite."""
+        # A copy is contiguous and writable: kernels are compiled for one kind of array.
+        t = np.array(t)
+        bad = first_not_positive(t)
+        if bad < t.size:
+            raise InvalidQuery(f"maturity must be positive and finite, got {t[bad]}")
+        positions, later = np.empty(t.shape, dtype=np.int8), np.empty(t.shape, dtype=np.int64)
+        find_places(t, stack.maturities, positions, later)
+        share, of_factor = np.empty(t.shape), np.zeros(t.shape, dtype=np.int64)
+        fill_shares(t, positions, later, stack.maturities, stack.at_the_money, share)
+        log_factor, beyond = np.empty((0, NODES)), positions == Position.BEYOND_LAST
+        if beyond.any():
+            maturities, of_factor[beyond] = np.unique(t[beyond], return_inverse=True)
+            log_factor = log_factors(factor_variances(maturities, stack))
+        return cls(stack, positions, later, share, of_factor, log_factor)
+
+    def variances(self, k: FloatArray, rows: IntArray | slice) -> FloatArray:
+        """Return w at ``k`` and the maturities ``rows``."""
+        positions, later, share = self.positions[rows], self.later[rows], self.share[rows]
+        w = self.stack.variances(later, k)
+        between, before, beyond = (np.flatnonzero(positions == p) for p in _ELSEWHERE)
+        if between.size:
+            near = self.stack.variances(later[between] - 1, k[between])
+            w[between] = mixed_variances(k[between], share[between], near, w[between])
+        if before.size:
+            w[before] *= share[before]
+        if beyond.size:
+            log_factor = self.log_factor[self.of_factor[rows][beyond]]
+            w[beyond] = variance_of_product(k[beyond], log_factor, self.stack)
+        return w
 
 
 @kernel
-def find_places(t: FloatArray, maturities: FloatArray, positions: NDArray[np.int8], later: IntArray) -> int:
-    """Write the position of each t and the slice it lies on, before or beyond, the later one between; return how many
-    do not lie on an expiry."""
-    elsewhere = 0
+def find_places(t: FloatArray, maturities: FloatArray, positions: NDArray[np.int8], later: IntArray) -> None:
+    """Write the position of each t and the slice it lies on, before or beyond, the later one between."""
     last = maturities.shape[0] - 1
     for i in range(t.shape[0]):
         low, high = 0, last
@@ -127,27 +154,40 @@ def find_places(t: FloatArray, maturities: FloatArray, positions: NDArray[np.int
         later[i] = low
         if abs(t[i] - maturities[low]) <= SAME_MATURITY:
             positions[i] = Position.ON_EXPIRY
-            continue
-        elsewhere += 1
-        if t[i] < maturities[0]:
+        elif t[i] < maturities[0]:
             positions[i] = Position.BEFORE_FIRST
         elif t[i] > maturities[last]:
             positions[i] = Position.BEYOND_LAST
         else:
             positions[i] = Position.BETWEEN
-    return elsewhere
 
 
-def _leave_expiries(
-    k: FloatArray, t: FloatArray, positions: NDArray[np.int8], later: IntArray, stack: StackedSlices, w: FloatArray
+@kernel
+def fill_shares(
+    t: FloatArray,
+    positions: NDArray[np.int8],
+    later: IntArray,
+    maturities: FloatArray,
+    theta: FloatArray,
+    share: FloatArray,
 ) -> None:
-    """Turn ``w`` of the later slice into that at ``t``, wherever t is not on an expiry."""
-    between, before, beyond = (np.flatnonzero(positions == p) for p in _ELSEWHERE)
-    if between.size:
-        earlier = later[between] - 1
-        near, far = stack.variances(earlier, k[between]), w[between]
-        w[between] = mixed_variances(k[between], t[between], earlier, near, far, stack.maturities, stack.at_the_money)
-    if before.size:
-        w[before] *= t[before] / stack.maturities[0]
-    if beyond.size:
-        w[beyond] = variance_beyond(k[beyond], t[beyond], stack)
+    """Write alpha(t) between two slices, t / T1 before the first, 1 elsewhere; ``theta`` is w(0) of the slices.
+
+    Where two slices have one at-the-money variance, alpha is linear in t between them.
+    """
+    price = np.empty(theta.shape[0])
+    for i in range(theta.shape[0]):
+        price[i] = at_the_money_price(theta[i])
+    for i in range(t.shape[0]):
+        j = later[i]
+        share[i] = 1.0
+        if positions[i] == Position.BEFORE_FIRST:
+            share[i] = t[i] / maturities[0]
+        elif positions[i] == Position.BETWEEN:
+            elapsed = (t[i] - maturities[j - 1]) / (maturities[j] - maturities[j - 1])
+            if price[j - 1] == price[j]:
+                share[i] = 1.0 - elapsed
+            else:
+                here = at_the_money_price(theta[j - 1] + elapsed * (theta[j] - theta[j - 1]))
+                # Rounding may take alpha past its ends where t is within rounding of an expiry.
+                share[i] = min(max((price[j] - here) / (price[j] - price[j - 1]), 0.0), 1.0)

@@ -131,9 +131,9 @@ class VolSurface:
         ``delta`` (n,), the others of its length or one for all.
         """
         times = np.full(delta.shape, t)
-        if self.stack.svi and not net:
+        if not net:
             signed = np.where(np.equal(is_call, delta > 0.0), delta, np.nan)
-            return self.forwards(times) * np.exp(log_strikes(signed, times, self.stack, self.stack.svi))
+            return self.forwards(times) * np.exp(log_strikes(signed, times, self.stack))
 
         def vol_of_k(k: FloatArray) -> FloatArray:
             vols: FloatArray = np.sqrt(self.total_variances(k, times)[0] / times)

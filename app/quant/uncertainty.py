@@ -89,7 +89,7 @@ def _propagated(
         t,
         svi.raw,
         svi.knots,
-        svi.coefficients,
+        svi.unpadded,
         NODES,
         places,
         sds,

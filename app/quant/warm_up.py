@@ -21,6 +21,7 @@ from app.quant.models.svi_curve import SplineResidual, SviCurve
 from app.quant.models.svi_fit import SviFit
 from app.quant.models.svi_start import replace_invalid, slice_starts, ssvi_starts
 from app.quant.models.temporal_prior import with_prior
+from app.quant.price_product import product_deviations
 from app.quant.rate_curve import rate_curve
 from app.quant.smile import Smile
 from app.quant.surface import SurfaceSlice, VolSurface
@@ -60,6 +61,8 @@ def warm_up_queries() -> None:
         vols = surface.vol(k, t)
         surface.half_width(k, t)
         black_greeks(surface.forward(t), strikes, vols, t, np.array([False, True]))
+    # A price that underflows, which none of the points above has.
+    product_deviations(np.array([20.0]), np.zeros((1, 1)), np.zeros(1), np.full((1, 1), 0.1))
 
 
 def warm_up() -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -92,14 +92,15 @@ def places(points: Points) -> Places:
 
 
 def _signed_deltas(asked: Sequence[str | float | None]) -> tuple[FloatArray, BoolArray]:
-    """Return the deltas, NaN where none is asked for, and where the forward is. Each that occurs is read once."""
+    """Return the deltas, NaN where none is asked for, and where the forward is. Each name is read once."""
     read: dict[str | float | None, float | None] = {}
-    for each in dict.fromkeys(asked):
-        try:
-            read[each] = _named_delta(each) if isinstance(each, str) else each
-        except InvalidQuery as error:
-            raise InvalidQuery(str(error), f"/delta/{asked.index(each)}") from error
-    delta = _column([read[each] for each in asked])
+    if str in set(map(type, asked)):
+        for each in dict.fromkeys(asked):
+            try:
+                read[each] = _named_delta(each) if isinstance(each, str) else each
+            except InvalidQuery as error:
+                raise InvalidQuery(str(error), f"/delta/{asked.index(each)}") from error
+    delta = _column([read[each] for each in asked] if read else cast(Sequence[float | None], asked))
     outside = ~np.isnan(delta) & ~((np.abs(delta) > 0.0) & (np.abs(delta) < 1.0))
     _refuse(outside, "delta", "delta must lie in (-1, 0) or (0, 1)", delta)
     if AT_THE_MONEY not in read:

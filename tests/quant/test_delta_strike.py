@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, ndtri
 
 from app.quant.black import black_greeks, strike_from_delta
-from app.quant.delta_strike import log_normal_cdf
+from app.quant.delta_strike import log_normal_cdf, normal_quantiles
 
 unhurried = settings(deadline=None)
 """The first call compiles."""
@@ -78,3 +78,10 @@ def test_deltas_no_strike_has_are_nan():
 def test_net_put_delta_may_exceed_one():
     strike = strike_from_delta(FORWARD, flat, T, -1.5, False, net=True)
     assert black_greeks(FORWARD, strike, 0.6, T, False).delta_net == pytest.approx(-1.5, rel=1e-12)
+
+
+def test_quantiles_against_scipy():
+    tails = np.concatenate([10.0 ** -np.linspace(0.0, 300.0, 200)[1:], np.linspace(0.001, 0.5, 300), [5e-324, 0.0227]])
+    for probability in (tails, 1.0 - tails[tails > 1e-12]):
+        np.testing.assert_allclose(normal_quantiles(probability), ndtri(probability), rtol=4e-15, atol=2e-15)
+    assert normal_quantiles(np.array([[0.5]])).shape == (1, 1)

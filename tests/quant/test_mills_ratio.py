@@ -4,7 +4,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from app.quant.elementary import log_one_plus, natural_log
+from app.quant.elementary import SMALLEST_EXPONENT, inverse_sinh, log_one_plus, natural_exp, natural_log
 from app.quant.mills_ratio import MILLS_LEFT, MILLS_SCALE, MILLS_SLOPE, mills_difference, mills_ratio
 from tests.reference.derive_coefficients import mills, mills_slope
 
@@ -59,3 +59,22 @@ def test_natural_log_against_the_library():
 @pytest.mark.parametrize("x", [0.0, 1e-300, 1e-17, 1e-8, 0.1, 1.0, 1e3, 1e300])
 def test_log_one_plus_against_the_library(x):
     assert log_one_plus(x) == pytest.approx(math.log1p(x), rel=4e-16, abs=0.0)
+
+
+def test_natural_exp_against_the_library():
+    rng = np.random.default_rng(RNG_SEED)
+    for x in (
+        *rng.uniform(SMALLEST_EXPONENT, 700.0, 500),
+        *rng.uniform(-1.0, 1.0, 200),
+        0.0,
+        1e-300,
+        SMALLEST_EXPONENT,
+    ):
+        assert natural_exp(x) == pytest.approx(math.exp(x), rel=5e-16, abs=0.0)
+    assert natural_exp(-1e6) == natural_exp(SMALLEST_EXPONENT)
+
+
+def test_inverse_sinh_against_the_library():
+    rng = np.random.default_rng(RNG_SEED)
+    for x in (*(rng.choice([-1.0, 1.0], 500) * np.exp(rng.uniform(-30.0, 30.0, 500))), 0.0, 1e150):
+        assert inverse_sinh(x) == pytest.approx(math.asinh(x), rel=5e-16, abs=4e-16)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from app.quant.arrays import FloatArray
+from app.quant.arrays import FloatArray, IntArray
+from app.quant.interpolation import Position, fill_shares
 from app.quant.log_price import at_the_money_price, mixed_deviation
 from app.quant.price_mixture import mixed_variances
 
@@ -11,7 +12,13 @@ MATURITIES = np.array([0.1, 0.2, 0.4])
 THETA = np.array([0.02, 0.03, 0.09])
 
 
-def one_by_one(k: FloatArray, t: FloatArray, earlier: FloatArray, near: FloatArray, far: FloatArray) -> FloatArray:
+def together(k: FloatArray, t: FloatArray, earlier: IntArray, near: FloatArray, far: FloatArray) -> FloatArray:
+    share = np.empty(k.size)
+    fill_shares(t, np.full(k.size, Position.BETWEEN, dtype=np.int8), earlier + 1, MATURITIES, THETA, share)
+    return mixed_variances(k, share, near, far)
+
+
+def one_by_one(k: FloatArray, t: FloatArray, earlier: IntArray, near: FloatArray, far: FloatArray) -> FloatArray:
     mixed = []
     for x, maturity, i, first, second in zip(k, t, earlier, near, far, strict=True):
         elapsed = (maturity - MATURITIES[i]) / (MATURITIES[i + 1] - MATURITIES[i])
@@ -29,7 +36,7 @@ def test_a_batch_gives_the_numbers_of_one_by_one(reach: float) -> None:
     t = MATURITIES[earlier] + rng.random(n) * (MATURITIES[earlier + 1] - MATURITIES[earlier])
     near = THETA[earlier] * np.exp(rng.uniform(0.0, 2.0, n)) + 0.4 * np.abs(k)
     far = near * np.exp(rng.choice([0.0, 1e-9, 0.1, 1.0], n))
-    found = mixed_variances(k, t, earlier, near, far, MATURITIES, THETA)
+    found = together(k, t, earlier, near, far)
     np.testing.assert_allclose(found, one_by_one(k, t, earlier, near, far), rtol=2e-14)
     assert (found >= near * (1.0 - 2e-14)).all()
     assert (found <= far * (1.0 + 2e-14)).all()
@@ -40,5 +47,5 @@ def test_at_the_money_and_near_the_bound(variance: float) -> None:
     """Where prices are all of the forward the rounding of the price hides the variance, for both alike."""
     k, t, earlier = np.array([0.0, 1e-12, -1e-12]), np.full(3, 0.3), np.full(3, 1)
     near, far = np.full(3, variance), np.full(3, 1.5 * variance)
-    found = mixed_variances(k, t, earlier, near, far, MATURITIES, THETA)
+    found = together(k, t, earlier, near, far)
     np.testing.assert_allclose(found, one_by_one(k, t, earlier, near, far), rtol=1e-12)

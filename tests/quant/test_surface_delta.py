@@ -1,4 +1,4 @@
-"""Strikes by delta from the compiled search, against the generic one and against the delta they were asked for."""
+"""Strikes by delta from the search on a surface, against the generic one and against the delta they were asked for."""
 
 from dataclasses import replace
 
@@ -25,9 +25,7 @@ DELTAS = np.array([0.001, 0.05, 0.1, 0.25, 0.4, 0.5, 0.6, 0.9, 0.999])
 
 
 def found(delta: FloatArray, t: FloatArray, states: list[SliceState]) -> FloatArray:
-    stack = StackedSlices.of(states)
-    assert stack.svi
-    return log_strikes(delta, t, stack, stack.svi)
+    return log_strikes(delta, t, StackedSlices.of(states))
 
 
 def vols(k: FloatArray, t: FloatArray, states: list[SliceState]) -> FloatArray:

@@ -6,15 +6,19 @@ B-spline with support (-2, 2). The residual is C^2 and zero beyond its support, 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from app.quant.arrays import FloatArray
 from app.quant.compiled import kernel
+from app.quant.elementary import inverse_sinh
 from app.quant.errors import InvalidParameters
+
+PADDING: Final = 4
+"""Zeros beside the coefficients of a residual: as many as B-splines are alive at a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,10 @@ class SviCurve:
         w: FloatArray = self.a + self.b * (self.rho * y + np.sqrt(y * y + self.sigma * self.sigma))
         if self.spline is not None:
             s = self.spline
-            c = np.asarray(s.coefficients)
-            points = np.array(k).reshape(-1)
-            w += self.atm_svi_variance * residual_values(points, s.scale, s.spacing, float(s.first), c).reshape(w.shape)
+            count = len(s.coefficients)
+            places = s.scale, s.spacing, float(s.first), float(count)
+            residual = residual_values(np.array(k).reshape(-1), *places, padded(s.coefficients, count))
+            w += self.atm_svi_variance * residual.reshape(w.shape)
         return w
 
     def derivatives(self, k: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -114,26 +119,44 @@ def svi_curve(parameters: Mapping[str, Any]) -> SviCurve:
     return SviCurve(a, b, rho, m, sigma, residual)
 
 
-@kernel
-def residual_value(k: float, scale: float, spacing: float, first: float, coefficients: FloatArray) -> float:
-    """Return s(k) = sum_j c_j B(asinh(k / scale) / spacing - first - j), from the four B-splines alive at ``k``."""
-    value = 0.0
-    x = math.asinh(k / scale) / spacing - first
-    if -2.0 < x < coefficients.shape[0] + 1.0:
-        below = math.floor(x)
-        for j in range(max(below - 1, 0), min(below + 3, coefficients.shape[0])):
-            u = abs(x - j)
-            b = 2.0 / 3.0 - u * u * (1.0 - 0.5 * u) if u < 1.0 else max(2.0 - u, 0.0) ** 3 / 6.0
-            value += coefficients[j] * b
-    return value
+def padded(coefficients: Sequence[float], room: int) -> FloatArray:
+    """Return ``coefficients`` as :func:`residual_value` takes them, and zeros up to ``room`` coefficients."""
+    row = np.zeros(room + 2 * PADDING)
+    row[PADDING : PADDING + len(coefficients)] = coefficients
+    return row
 
 
 @kernel
-def residual_values(k: FloatArray, scale: float, spacing: float, first: float, coefficients: FloatArray) -> FloatArray:
-    """Return :func:`residual_value` at each ``k``."""
-    values = np.empty(k.shape[0])
+def inverse_sinhs(x: FloatArray) -> None:
+    """Turn each x into asinh x, on several lanes at once."""
+    for i in range(x.shape[0]):
+        x[i] = inverse_sinh(x[i])
+
+
+@kernel
+def residual_value(x: float, count: float, padded: FloatArray) -> float:
+    """Return sum_j c_j B(x - j) of ``count`` coefficients; beyond the support all four alive are of the padding."""
+    x = x if x > -2.0 else -2.0
+    x = x if x < count + 1.0 else count + 1.0
+    cell = math.floor(x)
+    t = x - cell
+    p = 1.0 - t
+    j = int(cell) + PADDING - 1
+    outer = padded[j] * p * p * p + padded[j + 3] * t * t * t
+    left = padded[j + 1] * (2.0 / 3.0 - t * t * (1.0 - 0.5 * t))
+    right = padded[j + 2] * (2.0 / 3.0 - p * p * (1.0 - 0.5 * p))
+    return float(outer / 6.0 + left + right)
+
+
+@kernel
+def residual_values(
+    k: FloatArray, scale: float, spacing: float, first: float, count: float, padded: FloatArray
+) -> FloatArray:
+    """Return s(k) = sum_j c_j B(asinh(k / scale) / spacing - first - j)."""
+    values = k / scale
+    inverse_sinhs(values)
     for i in range(k.shape[0]):
-        values[i] = residual_value(k[i], scale, spacing, first, coefficients)
+        values[i] = residual_value(values[i] / spacing - first, count, padded)
     return values
 
 
