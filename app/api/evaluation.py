@@ -30,8 +30,11 @@ MAX_TIME_MS: Final = 99_999_999_999_999
 """The year 5138."""
 
 INLINE_BYTES: Final = 8 * 1024
-"""A body above this, some 200 points, takes a millisecond or more to answer: it leaves the event loop. To hand a
-smaller one to a thread takes longer than to answer it."""
+"""A body above this takes a tenth of a millisecond or more to read: it leaves the event loop unread."""
+
+INLINE_POINTS: Final = 64
+"""More points than this take two milliseconds to answer where they are hardest, by delta beyond the last expiry:
+they leave the event loop. To hand fewer to a thread takes longer than to answer them."""
 
 PLACE: Final = re.compile(r"`\$(?P<path>(?:\.\w+|\[[0-9]+\])+)`")
 """How the decoder names a place: $.column[row]."""
@@ -109,13 +112,16 @@ def evaluation_router(context: ApiContext) -> APIRouter:
         body = await json_body(request, context.services.limits.max_body_bytes, context.bodies)
         surface = await newest_surface(context, underlying)
 
-        def answer() -> bytes:
+        def answer(points: Points) -> bytes:
             head = {"version": str(surface.published.version), "as_of": surface.document.as_of}
-            return with_columns(encode_json(head), evaluate(surface.surface, points_of(body)))
+            return with_columns(encode_json(head), evaluate(surface.surface, points))
 
-        if len(body) <= INLINE_BYTES:
-            return json_response(answer())
-        return json_response(await to_thread.run_sync(answer, limiter=context.parsing))
+        if len(body) > INLINE_BYTES:
+            return json_response(await to_thread.run_sync(lambda: answer(points_of(body)), limiter=context.parsing))
+        points = points_of(body)
+        if len(points) > INLINE_POINTS:
+            return json_response(await to_thread.run_sync(answer, points, limiter=context.parsing))
+        return json_response(answer(points))
 
     return router
 

@@ -1,17 +1,20 @@
 import dataclasses
 import json
 import math
+import threading
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from app.api import evaluation
 from app.api.app import create_app
-from app.api.evaluation import INLINE_BYTES, points_of
+from app.api.evaluation import INLINE_BYTES, INLINE_POINTS, points_of
 from app.api.problem import InvalidRequest
 from app.api.services import ApiServices
 from app.quant.calibration import calibrate_surface
+from app.quant.surface import VolSurface
 from app.quant.warm_up import known_chain
 from app.service.document import SurfaceDocument, encode_document
 from app.service.evaluate import GREEKS, evaluate, surface_of
@@ -117,12 +120,22 @@ async def test_what_is_missing_is_null(fitted_client: httpx.AsyncClient, fitted:
         assert columns[name][1] is not None, name
 
 
-@pytest.mark.parametrize("points", [1, 2_000])
-async def test_queries_of_every_size_answer_alike(fitted_client: httpx.AsyncClient, points: int) -> None:
-    """The larger one is answered by a thread."""
+@pytest.mark.parametrize("points", [1, INLINE_POINTS, INLINE_POINTS + 1, 2_000])
+async def test_queries_of_every_size_answer_alike(
+    fitted_client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, points: int
+) -> None:
+    """The larger ones are answered by a thread, the largest is read there too."""
+    answered_by = []
+
+    def seen(surface: VolSurface, asked: Points) -> dict[str, Any]:
+        answered_by.append(threading.current_thread())
+        return evaluate(surface, asked)
+
+    monkeypatch.setattr(evaluation, "evaluate", seen)
     body = {"tenor_days": [45.0] * points, "delta": ["10P"] * points}
     columns = (await fitted_client.post("/v1/surfaces/BTC/evaluate", json=body)).json()
-    assert (len(json.dumps(body)) > INLINE_BYTES) == (points > 1)
+    assert (len(json.dumps(body)) > INLINE_BYTES) == (points > INLINE_POINTS + 1)
+    assert (answered_by == [threading.main_thread()]) == (points <= INLINE_POINTS)
     alone = (
         await fitted_client.post("/v1/surfaces/BTC/evaluate", json={"tenor_days": [45.0], "delta": ["10P"]})
     ).json()
