@@ -1,10 +1,12 @@
 """POST /v1/surfaces/{underlying}/evaluate: columns of points in, columns of vols, prices and greeks out."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
+import numpy as np
 from anyio import to_thread
 from fastapi import APIRouter, Depends
 from msgspec import Meta
@@ -14,7 +16,7 @@ from starlette.responses import Response
 
 from app.api.access import requires
 from app.api.body import json_body
-from app.api.context import ApiContext, encode_json, json_response
+from app.api.context import ApiContext, encode_json
 from app.api.openapi import EVALUATE
 from app.api.problem import InvalidRequest
 from app.api.surfaces import newest_surface
@@ -35,6 +37,10 @@ INLINE_BYTES: Final = 8 * 1024
 INLINE_POINTS: Final = 64
 """More points than this take two milliseconds to answer where they are hardest, by delta beyond the last expiry:
 they leave the event loop. To hand fewer to a thread takes longer than to answer them."""
+
+JSON: Final = "application/json"
+MSGPACK: Final = "application/msgpack"
+"""The form of answer for those who accept it: less than half the bytes, written in a third of the time."""
 
 PLACE: Final = re.compile(r"`\$(?P<path>(?:\.\w+|\[[0-9]+\])+)`")
 """How the decoder names a place: $.column[row]."""
@@ -100,6 +106,7 @@ IS_CALL: Final = {"C": True, "P": False, None: None}
 COLUMNS: Final = ("expiry", "tenor_days", "strike", "delta", "log_moneyness", "type")
 
 _encoder: Final = msgspec.json.Encoder()
+_pack: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.json.Decoder(EvaluateRequest).decode
 
 
@@ -111,17 +118,20 @@ def evaluation_router(context: ApiContext) -> APIRouter:
     async def evaluate_points(underlying: str, request: Request) -> Response:
         body = await json_body(request, context.services.limits.max_body_bytes, context.bodies)
         surface = await newest_surface(context, underlying)
+        media_type = MSGPACK if MSGPACK in request.headers.get("accept", "") else JSON
+        write = packed_columns if media_type == MSGPACK else json_columns
 
         def answer(points: Points) -> bytes:
             head = {"version": str(surface.published.version), "as_of": surface.document.as_of}
-            return with_columns(encode_json(head), evaluate(surface.surface, points))
+            return write(head, evaluate(surface.surface, points))
 
         if len(body) > INLINE_BYTES:
-            return json_response(await to_thread.run_sync(lambda: answer(points_of(body)), limiter=context.parsing))
-        points = points_of(body)
-        if len(points) > INLINE_POINTS:
-            return json_response(await to_thread.run_sync(answer, points, limiter=context.parsing))
-        return json_response(answer(points))
+            content = await to_thread.run_sync(lambda: answer(points_of(body)), limiter=context.parsing)
+        elif len(points := points_of(body)) > INLINE_POINTS:
+            content = await to_thread.run_sync(answer, points, limiter=context.parsing)
+        else:
+            content = answer(points)
+        return Response(content, media_type=media_type)
 
     return router
 
@@ -158,18 +168,30 @@ def points_of(body: bytes) -> Points:
     )
 
 
-def with_columns(head: bytes, columns: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the JSON object ``head`` with ``columns`` added, null for NaN.
+def json_columns(head: Mapping[str, str], columns: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the JSON object ``head`` with ``columns`` added, null for what is not finite.
 
     Column by column: the numbers of one are freed before those of the next are made, and between them other threads
     get their turn.
     """
-    answer = bytearray(head[:-1])
+    answer = bytearray(encode_json(head)[:-1])
     for name, values in columns.items():
         answer += b',"%b":' % name.encode()
         _encoder.encode_into(values.tolist(), answer, -1)
     answer += b"}"
     return bytes(answer)
+
+
+def packed_columns(head: Mapping[str, str], columns: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return what :func:`json_columns` says as msgpack, column by column too."""
+    return _pack({**head, **{name: msgspec.Raw(_pack(_nil_for_nan(values))) for name, values in columns.items()}})
+
+
+def _nil_for_nan(values: NDArray[Any]) -> list[Any]:
+    listed: list[Any] = values.tolist()
+    if values.dtype != np.float64 or np.isfinite(values).all():
+        return listed
+    return [value if math.isfinite(value) else None for value in listed]
 
 
 def _pointer(message: str) -> str:

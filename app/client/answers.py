@@ -132,7 +132,7 @@ read_page: Final = msgspec.json.Decoder(HistoryPage).decode
 read_events: Final = msgspec.json.Decoder(EventPage).decode
 read_lines: Final = msgspec.json.Decoder(SurfaceLines).decode
 read_correlations: Final = msgspec.json.Decoder(Correlations).decode
-read_evaluation: Final = msgspec.json.Decoder(Evaluation).decode
+read_evaluation: Final = msgspec.msgpack.Decoder(Evaluation).decode
 _read_problem: Final = msgspec.json.Decoder(Problem).decode
 
 

@@ -120,7 +120,8 @@ def evaluate(underlying: str, **query: Any) -> Call[Evaluation]:
     """Return the call that asks for vols; ``query`` holds the columns and options that are not None."""
     content = msgspec.json.encode({name: value for name, value in query.items() if value is not None})
     path = f"/v1/surfaces/{_part(underlying)}/evaluate"
-    return Call("POST", path, read_evaluation, {}, {"Content-Type": "application/json"}, content)
+    headers = {"Content-Type": "application/json", "Accept": "application/msgpack"}
+    return Call("POST", path, read_evaluation, {}, headers, content)
 
 
 def pause_s(tries: int, retry_after: str = "") -> float:

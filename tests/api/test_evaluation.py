@@ -5,12 +5,13 @@ import threading
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 
 from app.api import evaluation
 from app.api.app import create_app
-from app.api.evaluation import INLINE_BYTES, INLINE_POINTS, points_of
+from app.api.evaluation import INLINE_BYTES, INLINE_POINTS, MSGPACK, points_of
 from app.api.problem import InvalidRequest
 from app.api.services import ApiServices
 from app.quant.calibration import calibrate_surface
@@ -118,6 +119,17 @@ async def test_what_is_missing_is_null(fitted_client: httpx.AsyncClient, fitted:
     for name in columns.keys() - {"version", "as_of", "status", "t"}:
         assert columns[name][0] is None, name
         assert columns[name][1] is not None, name
+
+
+async def test_msgpack_says_what_json_says(fitted_client: httpx.AsyncClient, fitted: SurfaceDocument) -> None:
+    body = {"expiry": [fitted.as_of, fitted.slices[0].expiry], "delta": ["25P", "25P"], "greeks": True}
+    plain = await fitted_client.post("/v1/surfaces/BTC/evaluate", json=body)
+    packed = await fitted_client.post("/v1/surfaces/BTC/evaluate", json=body, headers={"Accept": MSGPACK})
+    assert (plain.headers["content-type"], packed.headers["content-type"]) == ("application/json", MSGPACK)
+    assert msgspec.msgpack.decode(packed.content) == plain.json()
+    assert plain.json()["vol"][0] is None
+    refused = await fitted_client.post("/v1/surfaces/BTC/evaluate", json={}, headers={"Accept": MSGPACK})
+    assert refused.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("points", [1, INLINE_POINTS, INLINE_POINTS + 1, 2_000])
