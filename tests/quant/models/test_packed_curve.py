@@ -3,10 +3,14 @@ import pytest
 
 from app.quant.models.packed_curve import (
     MAX_COEFFICIENTS,
+    add_residual,
+    add_residual_derivatives,
     durrleman,
     durrleman_gradient,
+    knot_places,
     slice_point,
     spline_basis,
+    spline_pieces_by_cell,
     svi_point_jacobian,
 )
 from app.quant.models.svi_coordinates import from_raw, geometry
@@ -44,6 +48,34 @@ def test_basis_functions_sum_to_the_residual() -> None:
         kernel = [sum(coefficients[first + m] * pieces[i, m] for m in alive) for i in range(3)]
         expected = [float(d[0]) for d in residual_derivatives(SPLINE, np.array([k]))]
         np.testing.assert_allclose(kernel, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_places_are_those_of_the_inverse_hyperbolic_sine() -> None:
+    _, knots, _ = packed(SPLINE)
+    k = np.concatenate([-np.geomspace(1e4, 1e-9, 60), np.zeros(1), np.geomspace(1e-9, 1e4, 60)])
+    place = np.empty(k.shape)
+    knot_places(knots, k, k.shape[0], place)
+    expected = np.arcsinh(k / SPLINE.scale) / SPLINE.spacing - SPLINE.first
+    np.testing.assert_allclose(place, expected, rtol=0.0, atol=1e-12)
+
+
+def test_a_residual_by_cell_is_the_sum_of_its_splines() -> None:
+    _, knots, coefficients = packed(SPLINE)
+    n, count = STRIKES.shape[0], len(SPLINE.coefficients)
+    place, stretch = np.empty(n), np.empty((2, n))
+    knot_places(knots, STRIKES, n, place)
+    root = np.hypot(STRIKES, SPLINE.scale)
+    stretch[0] = 1.0 / (SPLINE.spacing * root)
+    stretch[1] = -STRIKES / (SPLINE.spacing * root**3)
+    cubics = np.empty((count + 3, 4))
+    spline_pieces_by_cell(coefficients, count, cubics)
+    w, jet = np.zeros(n), np.zeros((3, n))
+    add_residual(cubics, count, 0.3, place, n, w)
+    add_residual_derivatives(cubics, count, 0.3, place, stretch, n, *jet)
+    expected = 0.3 * np.array(residual_derivatives(SPLINE, STRIKES))
+    np.testing.assert_allclose(w, expected[0], rtol=1e-12, atol=1e-14)
+    for found, exact in zip(jet, expected, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-10, atol=1e-12)
 
 
 def test_durrleman_of_vogts_smile() -> None:

@@ -20,6 +20,8 @@ QUOTES = SurfaceQuotes(quoted(CURVES, half_spread=0.002, noise=4.0, seed=3))
 SVI = np.empty((len(CURVES), 5))
 for _curve, _x in zip(CURVES, SVI, strict=True):
     from_raw(np.array([_curve.a, _curve.b, _curve.rho, _curve.m, _curve.sigma]), _x)
+HALF_SPREADS = np.array([0.01, 0.1, 0.3, 1.0, 4.0])
+NOISES = np.array([0.2, 0.3, 0.05, 2.0, 1.0])
 STEPS = np.array([1e-7, 1e-6, 1e-5, 1e-6, 1e-6])
 
 
@@ -118,6 +120,24 @@ def test_huber_and_t_weights_are_the_textbooks() -> None:
         assert loss(HUBER, r, 1.0, 0.0, 1.345)[2] == pytest.approx(expected, rel=1e-4)
     for r, expected in ((0.5, 1.17647), (2.0, 0.625), (5.0, 0.172414)):
         assert loss(STUDENT_T, r, 1.0, 0.0, 1.0)[2] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("objective", "weight", "outside", "width"),
+    [
+        (Objective.MIX, 1.0 / np.maximum(HALF_SPREADS, 0.2), None, None),
+        (Objective.BAND, None, np.maximum(HALF_SPREADS, 0.02) ** -2.0, 0.9 * HALF_SPREADS),
+        (Objective.LEAST_SQUARES, NOISES**-2.0, None, None),
+        (Objective.HUBER, NOISES**-2.0, None, 1.345 * NOISES),
+        (Objective.STUDENT_T, NOISES**-2.0, None, NOISES),
+    ],
+)
+def test_weights_are_those_of_their_objective(objective, weight, outside, width) -> None:
+    found = quote_weights(objective, HALF_SPREADS, NOISES, np.array([0, len(NOISES)]))
+    np.testing.assert_allclose(found[0], 0.05 if weight is None else weight / weight.mean(), rtol=1e-12)
+    np.testing.assert_allclose(found[1], 0.0 if outside is None else 20.0 * outside / outside.mean(), rtol=1e-12)
+    if width is not None:
+        np.testing.assert_allclose(found[2], width, rtol=1e-12)
 
 
 @pytest.mark.parametrize("objective", list(Objective))
