@@ -13,6 +13,7 @@ from app.quant.arrays import BoolArray
 from app.quant.gate_rules import GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves
+from app.quant.median import median
 from app.quant.surface import VolSurface
 
 
@@ -86,7 +87,7 @@ def _nearest(innovations: Innovations, here: BoolArray, z: float, rules: GateRul
     if not here.any():
         return math.nan, math.nan
     nearest = np.argsort(np.abs(innovations.deviations[here] - z), kind="stable")[: rules.confirming_quotes]
-    return float(np.median(innovations.error[here][nearest])), float(np.median(innovations.half_spread[here][nearest]))
+    return median(innovations.error[here][nearest]), median(innovations.half_spread[here][nearest])
 
 
 def _expiries_moved(
@@ -98,5 +99,5 @@ def _expiries_moved(
         near = (innovations.slice == i) & (np.abs(innovations.deviations - z) <= rules.confirming_reach)
         if other != expiry_ms and near.any() and np.isfinite(innovations.half_width[near]).all():
             sizes = innovations.error[near] / (widening * innovations.half_width[near])
-            votes.append(float(np.median(sizes)) * math.copysign(1.0, move) >= rules.confirming_move)
+            votes.append(median(sizes) * math.copysign(1.0, move) >= rules.confirming_move)
     return bool(votes) and float(np.mean(votes)) >= rules.confirming_expiries
