@@ -18,6 +18,10 @@ CARRY_SD: Final = 0.02
 OUTER_CARRY_SD: Final = 0.10
 """The annual carry beyond the outermost pillar, where nothing holds the other end: 0 +- 10 %."""
 
+LEAST_SPREAD: Final = 3.0 / (24.0 * 365.0)
+"""Three hours in years: pillars whose t differ by less, root mean square, tell a level and no carry. What a forward is
+uncertain by, a ten-thousandth of it, would be a carry of 30 % a year."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RateCurve:
@@ -54,13 +58,14 @@ def rate_curve(t: FloatArray, forward: FloatArray, forward_sd: FloatArray, disco
     """Return the curve through these pillars (t ascending and positive, at least one).
 
     The spot is where the weighted straight line through ln F over t meets t = 0; a pillar's weight falls with its sd
-    and with the carry that may change before it.
+    and with the carry that may change before it. Pillars too close to each other say that it is flat.
     """
     log_forward = np.log(forward)
     weight = 1.0 / ((forward_sd / forward) ** 2 + (CARRY_SD * t) ** 2)
     weight /= weight.sum()
     centre, level = weight @ t, weight @ log_forward
-    slope = (weight * (t - centre)) @ log_forward / (weight @ (t - centre) ** 2) if t.size > 1 else 0.0
+    variance = weight @ (t - centre) ** 2
+    slope = (weight * (t - centre)) @ log_forward / variance if variance > LEAST_SPREAD**2 else 0.0
     spot = float(np.exp(level - slope * centre))
     return RateCurve(
         t=frozen(t),

@@ -1,10 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.quant.calibration import SurfaceStatus
 from app.quant.errors import InvalidQuery
+from app.quant.maintenance import maintain_surface
 from app.quant.rate_curve import CARRY_SD, OUTER_CARRY_SD, bridge, pooled_rate, rate_curve
+from app.quant.year_fraction import MS_PER_YEAR
+from tests.quant.market import recorded_chain
 
 T = np.array([0.02, 0.1, 0.5, 1.0])
 
@@ -86,3 +92,22 @@ def test_without_any_evidence_the_rate_is_zero_within_ten_percent():
     pooled, sd = pooled_rate(np.array([0.1, 0.5]), np.full(2, np.nan), np.full(2, np.nan))
     assert pooled.tolist() == [0.0, 0.0]
     assert sd == pytest.approx([0.1, 0.1])
+
+
+@pytest.mark.parametrize("apart_ms", [1, 1_000, 3_600_000])
+def test_pillars_too_close_to_each_other_tell_no_carry(apart_ms):
+    """A tick between them must not become a carry of thousands of per cent, or a spot of nothing."""
+    t = 0.1 + np.array([0.0, apart_ms / MS_PER_YEAR])
+    close = rate_curve(t, np.array([100.0, 100.01]), np.full(2, 0.01), np.ones(2))
+    assert close.spot == pytest.approx(100.005, abs=0.006)
+    assert close.forward_at(np.append(t, [0.0, 1.0])) == pytest.approx([100.0, 100.01, 100.0, 100.1], abs=0.1)
+
+
+def test_a_chain_whose_expiries_are_a_millisecond_apart_is_published():
+    chain = recorded_chain("deribit_btc_chain_2026-08-01T175804Z.json.gz")
+    first = chain.expiries[6]
+    twins = replace(chain, expiries=(first, replace(first, expiry_ms=first.expiry_ms + 1)), futures=())
+    fit = maintain_surface(twins).fit
+    assert fit.status is SurfaceStatus.OK
+    assert fit.certificate.arbitrage_free
+    assert fit.surface.rate_curve.spot == pytest.approx(fit.surface.slices[0].forward, rel=1e-3)
