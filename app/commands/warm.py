@@ -16,7 +16,7 @@ from app.quant.warm_up import warm_up_stages
 from app.settings import use_kernels_of_this_code
 
 COMPILERS: Final = 2
-"""Processes that compile beside each other: one stage takes nearly as long as all the others together."""
+"""Processes that compile beside each other; each compiles for itself what is linked into its kernels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

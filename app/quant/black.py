@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from app.quant.arrays import BoolArray, FloatArray, flat
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.delta_strike import strike_from_delta
 from app.quant.elementary import log_one_plus, multiply_add
 from app.quant.errors import InvalidParameters
@@ -163,7 +163,8 @@ def _greeks(
     for i in range(vol.shape[0]):
         f, k, v = forward[i], strike[i], vol[i]
         if math.isnan(f + k + v + t[i]):
-            greeks[:, i] = np.nan
+            for row in range(greeks.shape[0]):
+                greeks[row, i] = np.nan
         elif _priceable(f, k) and 0.0 < v < np.inf and 0.0 < t[i] < np.inf:
             low = min(f, k)
             x = log_one_plus(abs(f - k) / low)
@@ -186,14 +187,14 @@ def _greeks(
     return -1
 
 
-@kernel
+@inner_kernel
 def _priceable(forward: float, strike: float) -> bool:
     """Return whether both are positive and finite, and so is their ratio."""
     low, high = min(forward, strike), max(forward, strike)
     return low > 0.0 and high < np.inf and high / low < np.inf
 
 
-@kernel
+@inner_kernel
 def _density(x: float, s: float) -> float:
     """Return phi(h - t) for x = |k| >= 0, with the rounding errors of h, of h - t and of its square put back.
 
@@ -211,7 +212,7 @@ def _density(x: float, s: float) -> float:
     return math.exp(-0.5 * square) * (1.0 - correction) / ROOT_TWO_PI
 
 
-@kernel
+@inner_kernel
 def _bound_share(x: float, s: float) -> float:
     """Return the out-of-the-money price over its bound min(F, K), for x = |k| and the deviation s."""
     if s == 0.0:

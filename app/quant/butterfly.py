@@ -20,7 +20,7 @@ import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
 from app.quant.bernstein import DEGREE, EPSILON, positive_up_to
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.durrleman import durrleman_lower_bound, least_durrleman
 from app.quant.margins import Margins
 from app.quant.published_slices import PublishedSlices
@@ -51,7 +51,7 @@ STACK: Final = 64
 """Halvings of one knot interval; the width then is 1e-19 of it."""
 
 
-@kernel
+@inner_kernel
 def add_product(total: FloatArray, factor: float, p: FloatArray, q: FloatArray) -> FloatArray:
     """Add factor p(z) q(z) to the coefficients ``total`` (lowest power first) and return them."""
     for i in range(p.shape[0]):

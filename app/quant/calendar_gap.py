@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.line_search import DROP, FAR, raw_samples
 from app.quant.svi_jet import slice_point, slice_variances
 
@@ -18,7 +18,7 @@ NEWTON_STEPS: Final = 8
 """Steps in one valley: Newton doubles the digits of a place known to a tenth of a knot interval."""
 
 
-@kernel
+@inner_kernel
 def supports(count: IntArray, knots: FloatArray, i: int) -> tuple[float, float]:
     """Return the ends of the union of the supports of residuals ``i`` and i + 1, (0, 0) where there is none."""
     left = math.inf
@@ -30,7 +30,7 @@ def supports(count: IntArray, knots: FloatArray, i: int) -> tuple[float, float]:
     return (left, right) if left < right else (0.0, 0.0)
 
 
-@kernel
+@inner_kernel
 def ratio(
     raw: FloatArray, frame: FloatArray, count: IntArray, cubics: FloatArray, i: int, k: float
 ) -> tuple[float, float, float]:
@@ -44,7 +44,7 @@ def ratio(
     return value, (late1 - value * early1) * inverse, (late2 - value * early2) * inverse
 
 
-@kernel
+@inner_kernel
 def least_ratio_near(
     ks: FloatArray,
     alive: IntArray,

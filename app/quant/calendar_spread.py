@@ -15,7 +15,7 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.calendar_gap import least_ratios, supports
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.margins import Margins
 from app.quant.published_slices import PublishedSlices
 from app.quant.svi_jet import ROUNDING, slice_jet
@@ -73,7 +73,7 @@ def difference_bounds(
     return quadratic - remainder * (1.0 + ROUNDING) - 2.0 * guard, d0 - 2.0 * at_centre
 
 
-@kernel
+@inner_kernel
 def cell_proven(
     raw: FloatArray,
     frame: FloatArray,

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.dropped import Dropped
 from app.quant.innovations import Innovations
 from app.quant.smile import Smile
@@ -98,7 +98,7 @@ def fill_neighbours(error: FloatArray, bounds: IntArray, middle: FloatArray, dev
             deviation[i] = middle_of(ascending, n)
 
 
-@kernel
+@inner_kernel
 def insert(ascending: FloatArray, n: int, value: float) -> int:
     """Put ``value`` in its place among the first ``n`` of ``ascending``; return how many there are then."""
     at = n
@@ -109,7 +109,7 @@ def insert(ascending: FloatArray, n: int, value: float) -> int:
     return n + 1
 
 
-@kernel
+@inner_kernel
 def middle_of(ascending: FloatArray, n: int) -> float:
     """Return the median of the first ``n`` of ``ascending``, NaN of none."""
     return float(0.5 * (ascending[(n - 1) // 2] + ascending[n // 2])) if n > 0 else np.nan

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import ZERO, kernel
+from app.quant.compiled import ZERO, inner_kernel, kernel
 from app.quant.line_search import DROP, FAR, GOLDEN, SECTIONS, bracket, raw_samples, subdivided
 from app.quant.svi_jet import ROUNDING, slice_point, slice_points
 
@@ -77,7 +77,7 @@ def durrleman_lower_bound(
     return at_centre - r * (abs(slope) + 16.0 * RESOLUTION * first + 0.5 * r * second), at_centre
 
 
-@kernel
+@inner_kernel
 def durrleman(raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, k: float) -> float:
     """Return g(k) of the slice with its residual, -inf where w <= 0: no density at all."""
     w, w1, w2 = slice_point(raw, frame, count, cubics, k)
@@ -86,7 +86,7 @@ def durrleman(raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray
     return (1.0 - 0.5 * k * w1 / w) ** 2 - 0.25 * w1 * w1 * (1.0 / w + 0.25) + 0.5 * w2
 
 
-@kernel
+@inner_kernel
 def least_durrleman_near(
     ks: FloatArray,
     alive: int,

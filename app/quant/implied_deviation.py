@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.elementary import multiply_add, natural_exp, natural_log, polynomial
 from app.quant.mills_ratio import DIFFERENCE_LEFT, MILLS_LEFT, mills_difference, mills_ratio
 
@@ -99,7 +99,7 @@ def normalised_prices(distance: FloatArray, deviation: FloatArray, beta: FloatAr
             beta[i] = math.exp(-0.5 * distance[i]) - room
 
 
-@kernel(forceinline=True)
+@inner_kernel(forceinline=True)
 def _guess(x: float, beta: float) -> float:
     """Return the deviation of the normal model, corrected to the lognormal one (Hagan and Woodward 1999, A.69)."""
     x2 = x * x
@@ -112,7 +112,7 @@ def _guess(x: float, beta: float) -> float:
     return s * (1.0 + s * s * (1.0 / 24.0) * (1.0 - x2 * (1.0 / 120.0)))
 
 
-@kernel(forceinline=True)
+@inner_kernel(forceinline=True)
 def _householder(x: float, s: float, target: float) -> float:
     """Return the third-order Householder step for f(s) = ln beta(s) - ln beta = 0.
 
@@ -133,7 +133,7 @@ def _householder(x: float, s: float, target: float) -> float:
     return newton * (1.0 + 0.5 * second * newton) / (1.0 + newton * (second + third * newton * (1.0 / 6.0)))
 
 
-@kernel
+@inner_kernel
 def _bracketed(x: float, beta: float, room: float) -> float:
     """Return the deviation by Newton steps kept inside a bracket that holds the root.
 
@@ -161,7 +161,7 @@ def _bracketed(x: float, beta: float, room: float) -> float:
     return s
 
 
-@kernel
+@inner_kernel
 def _excess(x: float, s: float, beta: float, room: float) -> tuple[float, float]:
     """Return an increasing function of s that is zero at the root, and its slope.
 

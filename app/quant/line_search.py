@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel
 
 FAR: Final = 1e4
 """Search to this many times max(1, |m|, a/b) in log-moneyness: a slice is within 1e-4 of its wing limits there."""
@@ -27,7 +27,7 @@ PER_KNOT: Final = 2
 """Samples from one knot to the next."""
 
 
-@kernel
+@inner_kernel
 def raw_samples(raw: FloatArray, reach: float, samples: float, left: float, right: float) -> FloatArray:
     """Return places even in asinh((k - m)/sigma), out to ``reach`` from m, that are not strictly inside (left, right).
 
@@ -57,7 +57,7 @@ def raw_samples(raw: FloatArray, reach: float, samples: float, left: float, righ
     return ks[:n]
 
 
-@kernel
+@inner_kernel
 def bracket(
     low: float, middle: float, high: float, at_middle: float, k: float, at_k: float
 ) -> tuple[float, float, float, float]:
@@ -67,7 +67,7 @@ def bracket(
     return (low, middle, k, at_middle) if k > middle else (k, middle, high, at_middle)
 
 
-@kernel
+@inner_kernel
 def subdivided(knots: FloatArray, count: int) -> FloatArray:
     """Return the knots of a residual of ``count`` coefficients and PER_KNOT - 1 places between neighbours."""
     ks = np.empty(PER_KNOT * (count + 3) + 1)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.mills_ratio import MILLS_LEFT, mills_difference, mills_ratio
 
 HALF_LOG_TWO_PI: Final = 0.9189385332046727
@@ -82,7 +82,7 @@ def mixed_deviation(k: float, first: float, second: float, weight: float) -> flo
     return deviation_between(x, log_mixture(x, first, second, weight), min(first, second), max(first, second))
 
 
-@kernel
+@inner_kernel
 def log_mixture(x: float, first: float, second: float, weight: float) -> float:
     """Return ln share of the price mixture of two deviations at ``x`` = |k|."""
     log_first = log_share(x, first)[0]

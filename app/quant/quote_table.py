@@ -7,7 +7,7 @@ import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
 from app.quant.chain import OptionChain
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.year_fraction import year_fraction
 
 CLOCK_TOLERANCE_MS: Final = 5_000
@@ -102,7 +102,7 @@ def mark_countable(
         countable[i] = not (_absurd(strike[i]) or _absurd(bid[i]) or _absurd(ask[i]) or _absurd(forward[i]))
 
 
-@kernel
+@inner_kernel
 def _absurd(number: float) -> bool:
     size = abs(number)
     return size > LARGEST_NUMBER or 0.0 < size < 1.0 / LARGEST_NUMBER

@@ -66,7 +66,8 @@ def elect(value: FloatArray, sd: FloatArray, slack: FloatArray, votes: FloatArra
                     precision += 1.0 / (sd[i, b] * sd[i, b])
             if support > most or (support == most and precision > tightest):
                 most, tightest = support, precision
-                winners[i] = agree
+                for b in range(sources):
+                    winners[i, b] = agree[b]
 
 
 @kernel

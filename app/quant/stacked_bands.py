@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.vol_band import VolBand
 
 SAME_MATURITY_YEARS: Final = 1e-10
@@ -55,7 +55,7 @@ def half_widths_between(k: FloatArray, t: FloatArray, maturities: FloatArray, ba
     return width
 
 
-@kernel
+@inner_kernel
 def half_width_on(k: float, nodes: FloatArray, widths: FloatArray, size: int) -> float:
     """Return the half-width at ``k``: linear between nodes, in proportion to |k| beyond; NaN where there are none."""
     if size == 0:

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.elementary import natural_log
 
 ROUNDING: Final = 64.0 * float(np.finfo(np.float64).eps)
@@ -129,7 +129,7 @@ def slice_point(
     return w + c0 + v * (c1 + v * (c2 + v * c3)), w1 + f1 * u, w2 + (f2 - k * u * f1) * u2
 
 
-@kernel
+@inner_kernel
 def places(frame: FloatArray, k: FloatArray, u: FloatArray, x: FloatArray) -> None:
     """Write 1/sqrt(scale^2 + k^2) and where ``k`` lies on a residual, in pieces from its first knot."""
     q, h, first = frame[0], frame[1], frame[2]

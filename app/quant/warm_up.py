@@ -14,12 +14,17 @@ from app.quant.chain_vols import chain_vols, fitted_smiles
 from app.quant.maintenance import maintain_surface
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions, Objective, SliceState
-from app.quant.models.previous_slices import previous_slices
+from app.quant.models.hidden_arbitrage import hidden_violation
+from app.quant.models.previous_slices import PreviousSlices, previous_slices
+from app.quant.models.published_numbers import published_curves
+from app.quant.models.residual_fit import carried_coefficients, residual_knots, residual_problem
+from app.quant.models.scan_grid import PROOF_DENSITY, empty_scan, scan_template, tabulate_scan
 from app.quant.models.shape_prior import pull_shapes
+from app.quant.models.surface_problem import RESIDUAL_STAGE
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi_curve import SplineResidual, SviCurve
-from app.quant.models.svi_fit import SviFit
-from app.quant.models.svi_start import replace_invalid, slice_starts, ssvi_starts
+from app.quant.models.svi_fit import HALF_MARGINS, SviFit
+from app.quant.models.svi_start import aged_start, replace_invalid, slice_starts, ssvi_starts
 from app.quant.models.temporal_prior import with_prior
 from app.quant.price_product import product_deviations
 from app.quant.rate_curve import rate_curve
@@ -38,15 +43,15 @@ _TICK: Final = 0.0001
 def warm_up_stages() -> Iterator[tuple[str, Callable[[], None]]]:
     """Yield (what is compiled, run it), the longest first.
 
-    All but the last share few kernels and may run beside each other: half of the whole time is the first one's. The
-    last finds most of its kernels compiled.
+    All but the last share few kernels and may run beside each other. The last finds nearly all of its kernels compiled.
     """
     yield "surface program", _solve_one_step
-    yield "starts of a fit", _start_from_quotes_and_from_before
     yield "certificate", _certify_known_surface
     yield "queries", warm_up_queries
+    yield "starts of a fit", _start_from_quotes_and_from_before
     yield "models sabr, essvi", lambda: _fit_cold_and_warm("sabr", "essvi")
     yield "error bars", _estimate_known_errors
+    yield "residual", _prepare_residual_and_publish
     yield "the whole path of a chain", _follow_known_chain
 
 
@@ -162,7 +167,6 @@ def _solve_one_step() -> None:
     smiles = known_smiles()
     fit = SviFit.of(smiles, SurfaceQuotes(smiles).problem(Objective.MIX))
     ssvi_starts(fit.problem, -1, fit.svi)
-    fit.sweep(1, backward=True)
     fit.joint(1)
 
 
@@ -173,8 +177,29 @@ def _start_from_quotes_and_from_before() -> None:
     slice_starts(fit.problem, fit.svi)
     replace_invalid(fit.problem, fit.svi)
     pull_shapes(fit.problem, fit.svi)
-    before = [SliceState(s.expiry_ms, s.t, _known_surface().slices[0].curve) for s in smiles]
-    with_prior(fit.problem, quotes.noise, previous_slices(smiles, before), False, FitOptions().prior_strength)
+    known = _known_before(smiles)
+    with_prior(fit.problem, quotes.noise, known, False, FitOptions().prior_strength)
+    aged_start(known.raw, known.ratio, fit.svi, known.kept)
+
+
+def _prepare_residual_and_publish() -> None:
+    """Do what is before and after the residual's own fit, on a start that needs none."""
+    smiles = known_smiles()
+    quotes = SurfaceQuotes(smiles)
+    fit = SviFit.of(smiles, quotes.problem(Objective.BAND))
+    ssvi_starts(fit.problem, -1, fit.svi)
+    hidden_violation(fit.svi, *scan_template(PROOF_DENSITY), HALF_MARGINS)
+    knots = residual_knots(fit.svi, quotes.k[quotes.offsets[:-1]], quotes.k[quotes.offsets[1:] - 1])
+    known = _known_before(smiles)
+    coefficients = carried_coefficients(knots, known.knots, known.coefficients)
+    residual_problem(fit.problem, fit.svi, knots)
+    tabulate_scan(fit.svi, knots, empty_scan(len(smiles), RESIDUAL_STAGE))
+    published_curves(fit.svi, knots, coefficients)
+
+
+def _known_before(smiles: tuple[Smile, ...]) -> PreviousSlices:
+    curve = _known_surface().slices[0].curve
+    return previous_slices(smiles, [SliceState(s.expiry_ms, s.t, curve) for s in smiles])
 
 
 def _certify_known_surface() -> None:

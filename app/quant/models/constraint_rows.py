@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import ZERO, kernel
+from app.quant.compiled import ZERO, inner_kernel, kernel
 from app.quant.models.cutting_planes import LEAST_VARIANCE, Margins
 from app.quant.models.local_minima import BUTTERFLY, CALENDAR, MAX_MINIMA, Minima
 from app.quant.models.packed_curve import (
@@ -50,7 +50,7 @@ def empty_rows(n: int) -> Rows:
     )
 
 
-@kernel
+@inner_kernel
 def point_gradient(
     stage: int, x: FloatArray, knots: FloatArray, k: float, on_w: float, on_w1: float, on_w2: float, out: FloatArray
 ) -> bool:
@@ -100,7 +100,7 @@ def cut_rows(
     return m
 
 
-@kernel
+@inner_kernel
 def clear_row(rows: Rows, m: int) -> None:
     """Set row ``m``'s gradients to zero."""
     for h in range(2):
@@ -108,7 +108,7 @@ def clear_row(rows: Rows, m: int) -> None:
             rows.gradient[m, h, p] = 0.0
 
 
-@kernel
+@inner_kernel
 def set_row(rows: Rows, m: int, i: int, kind: int, k: float, rhs: float) -> int:
     """Write a row's labels and right-hand side; return the next row."""
     rows.slice[m] = i
@@ -118,7 +118,7 @@ def set_row(rows: Rows, m: int, i: int, kind: int, k: float, rhs: float) -> int:
     return m + 1
 
 
-@kernel
+@inner_kernel
 def butterfly_rows(
     stage: int,
     problem: SurfaceProblem,
@@ -142,7 +142,7 @@ def butterfly_rows(
     return m
 
 
-@kernel
+@inner_kernel
 def calendar_rows(
     stage: int,
     problem: SurfaceProblem,
@@ -171,7 +171,7 @@ def calendar_rows(
     return m
 
 
-@kernel
+@inner_kernel
 def domain_rows(problem: SurfaceProblem, i: int, x: FloatArray, rows: Rows, m: int) -> int:
     """Add least variance and wing bounds where the slice is near them."""
     k, least = least_svi_variance(x)
@@ -194,7 +194,7 @@ def domain_rows(problem: SurfaceProblem, i: int, x: FloatArray, rows: Rows, m: i
     return m
 
 
-@kernel
+@inner_kernel
 def wing_ratio_rows(i: int, svi: FloatArray, margins: Margins, rows: Rows, m: int) -> int:
     """Add the calendar constraint's limits at infinity: later wing slope over earlier one."""
     for p in range(3, 5):

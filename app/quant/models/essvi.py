@@ -78,7 +78,7 @@ class _Quotes:
         k, target, weight, row = [], [], [], []
         for i, smile in enumerate(smiles):
             half_spread = 0.5 * POINTS * (smile.ask_vol - smile.bid_vol)
-            emphasis, _, _ = quote_weights(Objective.MIX, half_spread, smile.noise, np.array([0, len(smile)]))
+            emphasis, _, _ = quote_weights(Objective.MIX, half_spread, POINTS * smile.noise, np.array([0, len(smile)]))
             k.append(smile.k)
             target.append(smile.mid_vol**2 * smile.t)
             weight.append(np.sqrt(emphasis) * POINTS / (2.0 * smile.mid_vol * smile.t))

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.line_search import GOLDEN, SECTIONS, bracket
 
 REACH: Final = 12.0
@@ -49,7 +49,7 @@ def wing_quotient(z: float, theta: float, rho: float) -> tuple[float, float, flo
     return quotient, quotient * curved / (theta * below), (above_rho - quotient * below_rho) / below
 
 
-@kernel
+@inner_kernel
 def wing_bound(theta: float, rho: float) -> tuple[float, float, float]:
     """Return the least quotient of the right wing and its derivatives in theta and rho (envelope theorem)."""
     start = 0.5 * math.log((1.0 - rho) / (1.0 + rho))

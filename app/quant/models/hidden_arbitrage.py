@@ -5,14 +5,14 @@ import math
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.cutting_planes import LEAST_VARIANCE, Margins
 from app.quant.models.packed_curve import durrleman, svi_derivatives, svi_variances
 from app.quant.models.scan_grid import svi_grid
 from app.quant.models.svi_coordinates import least_svi_variance
 
 
-@kernel
+@inner_kernel
 def least_value(grid: FloatArray, values: FloatArray) -> float:
     """Return the lowest bottom of the parabolas through local minima and their neighbours on an ascending grid."""
     lowest = math.inf
@@ -29,7 +29,7 @@ def least_value(grid: FloatArray, values: FloatArray) -> float:
     return lowest
 
 
-@kernel
+@inner_kernel
 def least_gap(earlier: FloatArray, later: FloatArray, floor: float, grid: FloatArray, gap: FloatArray) -> float:
     """Return the least w_later/w_earlier - 1 of two slices' variances along ``grid``; ``gap`` is room for it."""
     for j in range(grid.shape[0]):

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import (
     MAX_COEFFICIENTS,
     SUPPORT,
@@ -50,7 +50,7 @@ def empty_minima(n: int) -> Minima:
     return Minima(np.empty((2, n, MAX_MINIMA)), np.empty((2, n, MAX_MINIMA)), np.zeros((2, n), dtype=np.int64))
 
 
-@kernel
+@inner_kernel
 def scan_durrleman(
     stage: int, i: int, x: FloatArray, coefficients: FloatArray, knots: FloatArray, scan: ScanGrid, out: FloatArray
 ) -> int:
@@ -74,7 +74,7 @@ def scan_durrleman(
     return n
 
 
-@kernel
+@inner_kernel
 def cannot_meet(
     i: int, svi: FloatArray, coefficients: FloatArray, knots: FloatArray, scan: ScanGrid, limit: float
 ) -> bool:
@@ -93,7 +93,7 @@ def cannot_meet(
     return bool(factor - 1.0 > limit)
 
 
-@kernel
+@inner_kernel
 def scan_ratio(
     stage: int, i: int, svi: FloatArray, coefficients: FloatArray, knots: FloatArray, scan: ScanGrid, out: FloatArray
 ) -> int:
@@ -122,7 +122,7 @@ def scan_ratio(
     return n
 
 
-@kernel
+@inner_kernel
 def probe(a: float, b: float, c: float, fa: float, fb: float, fc: float) -> float:
     """Return where to look next for the minimum bracketed by a < b < c: the parabola's vertex, kept off b."""
     p = (b - a) * (fb - fc)
@@ -138,7 +138,7 @@ def probe(a: float, b: float, c: float, fa: float, fb: float, fc: float) -> floa
     return t
 
 
-@kernel
+@inner_kernel
 def constrained_value(
     kind: int,
     k: float,
@@ -160,7 +160,7 @@ def constrained_value(
     return w / max(earlier, floor) - 1.0
 
 
-@kernel
+@inner_kernel
 def refined_minima(
     kind: int,
     svi: FloatArray,

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel
 from app.quant.models.constraint_rows import Rows
 from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
 from app.quant.models.local_minima import CALENDAR, Minima
@@ -44,19 +44,19 @@ class Penalties(NamedTuple):
     calendar: float
 
 
-@kernel
+@inner_kernel
 def violation(merit: Merit) -> float:
     """Return the summed violations of both kinds."""
     return merit.butterfly + merit.calendar
 
 
-@kernel
+@inner_kernel
 def penalised(merit: Merit, penalties: Penalties) -> float:
     """Return what the violations cost."""
     return penalties.butterfly * merit.butterfly + penalties.calendar * merit.calendar
 
 
-@kernel
+@inner_kernel
 def raised_penalties(penalties: Penalties, rows: Rows, multipliers: FloatArray, count: int) -> Penalties:
     """Return penalties of at least 1.5 times the largest multiplier of their kind of row."""
     butterfly, calendar = penalties.butterfly, penalties.calendar
@@ -69,7 +69,7 @@ def raised_penalties(penalties: Penalties, rows: Rows, multipliers: FloatArray, 
     return Penalties(butterfly, calendar)
 
 
-@kernel
+@inner_kernel
 def copy_rows(source: FloatArray, target: FloatArray) -> None:
     """Copy a two-dimensional array over another of its shape."""
     for i in range(source.shape[0]):
@@ -77,14 +77,14 @@ def copy_rows(source: FloatArray, target: FloatArray) -> None:
             target[i, j] = source[i, j]
 
 
-@kernel
+@inner_kernel
 def copy_place(source: Place, target: Place) -> None:
     """Copy a place's numbers over another's."""
     copy_rows(source.svi, target.svi)
     copy_rows(source.coefficients, target.coefficients)
 
 
-@kernel
+@inner_kernel
 def move(
     stage: int, problem: SurfaceProblem, size: IntArray, here: Place, step: FloatArray, fraction: float, there: Place
 ) -> None:
@@ -106,7 +106,7 @@ def move(
         clamp(out, problem.slices[i, SLOPE_MIN])
 
 
-@kernel
+@inner_kernel
 def backtrack(
     stage: int,
     problem: SurfaceProblem,

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.elementary import natural_log
 from app.quant.models.svi_coordinates import geometry, geometry_jacobian
 
@@ -24,7 +24,7 @@ SHORT_OF_REORDERING: Final = {"contract", "nsz", "arcp"}
 """What a loop over points may do to be fast and yet give the same sums in the same order."""
 
 
-@kernel
+@inner_kernel
 def spline_pieces(t: float, basis: FloatArray) -> None:
     """Write B, B', B'' of the four splines alive at a point ``t`` in [0, 1) past its knot, shape (3, 4)."""
     p = 1.0 - t
@@ -153,7 +153,7 @@ def add_residual_derivatives(
             w2[j] += level * ((2.0 * p2 + 6.0 * t * p3) * stretch[0, j] * stretch[0, j] + slope * stretch[1, j])
 
 
-@kernel(fastmath=SHORT_OF_REORDERING)
+@inner_kernel(fastmath=SHORT_OF_REORDERING)
 def svi_variances(x: FloatArray, grid: FloatArray, n: int, w: FloatArray) -> None:
     """Write plain SVI's w on the grid."""
     y0, sigma, c, d, r0 = geometry(x)
@@ -164,7 +164,7 @@ def svi_variances(x: FloatArray, grid: FloatArray, n: int, w: FloatArray) -> Non
         w[j] = base + d * grid[j] + c * math.sqrt(y * y + s2)
 
 
-@kernel(fastmath=SHORT_OF_REORDERING)
+@inner_kernel(fastmath=SHORT_OF_REORDERING)
 def svi_derivatives(x: FloatArray, grid: FloatArray, n: int, w: FloatArray, w1: FloatArray, w2: FloatArray) -> None:
     """Write plain SVI's w, w', w'' on the grid."""
     y0, sigma, c, d, r0 = geometry(x)

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import ZERO, kernel
+from app.quant.compiled import ZERO, inner_kernel, kernel
 
 ELASTICITY: Final = 1e-9
 """Ridge on the dual's unit diagonal."""
@@ -23,7 +23,7 @@ ENTERS: Final = 1e-9
 """Dual slack, in the units of the scaled rows, from which a row becomes active."""
 
 
-@kernel
+@inner_kernel
 def append_factor(M: FloatArray, L: FloatArray, active: IntArray, count: int) -> None:
     """Extend the Cholesky factor ``L`` of M[active, active] by its last member, active[count]."""
     row = active[count]
@@ -36,7 +36,7 @@ def append_factor(M: FloatArray, L: FloatArray, active: IntArray, count: int) ->
         L[count, i] = math.sqrt(max(total, 1e-13)) if i == count else total / L[i, i]
 
 
-@kernel
+@inner_kernel
 def solve_factored(L: FloatArray, rhs: FloatArray, n: int) -> None:
     """Solve L L' x = rhs in place for the leading n x n block."""
     for i in range(n):
@@ -51,7 +51,7 @@ def solve_factored(L: FloatArray, rhs: FloatArray, n: int) -> None:
         rhs[i] = total / L[i, i]
 
 
-@kernel
+@inner_kernel
 def most_violated(M: FloatArray, q: FloatArray, multipliers: FloatArray, active: IntArray, count: int, n: int) -> int:
     """Return the inactive row with the largest dual slack q - M l, or -1 when none exceeds ENTERS."""
     is_active = np.zeros(n, dtype=np.bool_)
@@ -71,7 +71,7 @@ def most_violated(M: FloatArray, q: FloatArray, multipliers: FloatArray, active:
     return entering
 
 
-@kernel
+@inner_kernel
 def retreat(multipliers: FloatArray, trial: FloatArray, active: IntArray, count: int) -> int:
     """Walk from ``multipliers`` towards ``trial`` until one hits zero; drop what is at zero, return how many stay."""
     fraction = 1.0
@@ -123,7 +123,7 @@ def nonnegative_dual(M: FloatArray, q: FloatArray, multipliers: FloatArray, n: i
                 append_factor(M, L, active, i)
 
 
-@kernel
+@inner_kernel
 def factor_blocks(H: FloatArray, size: IntArray, band: int, damping: float, L: FloatArray) -> None:
     """Write the Cholesky factors of the blocks H_i + damping diag(H_i); only lower triangles and bands are read."""
     for i in range(size.shape[0]):
@@ -141,7 +141,7 @@ def factor_blocks(H: FloatArray, size: IntArray, band: int, damping: float, L: F
                     L[i, r, c] = total / L[i, c, c]
 
 
-@kernel
+@inner_kernel
 def forward_substitute(L: FloatArray, rhs: FloatArray, n: int, band: int, out: FloatArray) -> None:
     """Solve L out = rhs for a lower triangular n x n block of that bandwidth."""
     for r in range(n):
@@ -151,7 +151,7 @@ def forward_substitute(L: FloatArray, rhs: FloatArray, n: int, band: int, out: F
         out[r] = total / L[r, r]
 
 
-@kernel
+@inner_kernel
 def back_substitute(L: FloatArray, rhs: FloatArray, n: int, band: int, out: FloatArray) -> None:
     """Solve L' out = rhs for a lower triangular n x n block of that bandwidth."""
     for r in range(n - 1, -1, -1):
@@ -161,7 +161,7 @@ def back_substitute(L: FloatArray, rhs: FloatArray, n: int, band: int, out: Floa
         out[r] = total / L[r, r]
 
 
-@kernel
+@inner_kernel
 def dual_matrix(
     Y: FloatArray, U: FloatArray, row_slice: IntArray, rhs: FloatArray, size: IntArray, M: FloatArray, q: FloatArray
 ) -> None:
@@ -187,7 +187,7 @@ def dual_matrix(
             M[b, a] = total
 
 
-@kernel
+@inner_kernel
 def scaled_dual(M: FloatArray, q: FloatArray, multipliers: FloatArray) -> None:
     """Write the multipliers of the dual (M, q), solved with its rows scaled to a unit diagonal; both are spent."""
     m = q.shape[0]

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.base import Objective
 
 DEAD_ZONE: Final = 0
@@ -115,7 +115,7 @@ def weigh_quotes(
         scale_to_mean(1.0, weights[0], offsets)
 
 
-@kernel
+@inner_kernel
 def scale_to_mean(mean: float, weight: FloatArray, offsets: IntArray) -> None:
     """Scale ``weight`` in place to this mean within each slice ``offsets[i]:offsets[i + 1]``."""
     for i in range(offsets.shape[0] - 1):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT, knot_places, spline_pieces, svi_variances
 from app.quant.models.quote_loss import MID, OUTSIDE, WEIGHT, WIDTH, K, loss
 from app.quant.models.surface_problem import INFINITE, INVERSE_T, RIDGE, SMOOTHNESS, SurfaceProblem
@@ -79,7 +79,7 @@ def residual_objective(
     return value + roughness(problem.slices[i], count, coefficients, derivatives, H, g)
 
 
-@kernel
+@inner_kernel
 def roughness(
     numbers: FloatArray, count: int, coefficients: FloatArray, derivatives: bool, H: FloatArray, g: FloatArray
 ) -> float:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.errors import InvalidParameters
 
 REACH: Final = 5.0
@@ -121,7 +121,7 @@ def sabr_variances(level: float, nu: float, rho: float, beta: float, t: float, k
         w[j] = t * vol * vol
 
 
-@kernel
+@inner_kernel
 def chi_ratio(z: float, rho: float) -> float:
     """Return chi(z) / z, near 0 from its series (:func:`chi_over_z`) with Legendre's polynomials by their recursion."""
     if abs(z) >= SERIES_REACH:

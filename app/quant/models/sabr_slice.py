@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.elementary import natural_log
 from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, QUOTE_ROWS, WEIGHT, WIDTH, K, loss
 from app.quant.models.sabr_curve import least_correction
@@ -66,7 +66,7 @@ def fit_slices(
         found[i, 0], found[i, 1], found[i, 2] = objective, count, 1.0 if settled else 0.0
 
 
-@kernel
+@inner_kernel
 def fit_slice(
     kind: int, quotes: FloatArray, t: float, beta: float, x: FloatArray, steps: int
 ) -> tuple[float, int, bool]:
@@ -105,7 +105,7 @@ def fit_slice(
     return objective, steps, False
 
 
-@kernel
+@inner_kernel
 def normal_equations(
     kind: int, quotes: FloatArray, t: float, beta: float, x: FloatArray, model: FloatArray, equations: FloatArray
 ) -> float:
@@ -180,7 +180,7 @@ def fill_vols(quotes: FloatArray, t: float, beta: float, x: FloatArray, model: F
         model[3, i] = scale * (1.0 - r2) * (-x_rho * ratio * h + (0.25 * beta * a - 0.25 * rho * nu) * nu * t)
 
 
-@kernel
+@inner_kernel
 def hold_at_bounds(x: FloatArray, equations: FloatArray) -> None:
     """Take a coordinate that its gradient presses against a bound out of the equations: the others move freely."""
     for j in range(3):

@@ -21,7 +21,7 @@ import math
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import SUPPORT
 
 
@@ -81,13 +81,13 @@ def sandwich_covariance(
                 covariance[a, b] += share * (here[a] * ahead[b] + here[b] * ahead[a])
 
 
-@kernel
+@inner_kernel
 def first_column(row: int, band: int) -> int:
     """Return the first column of ``row`` that is not zero: a row of the band has SUPPORT - 1 neighbours before it."""
     return max(row - SUPPORT + 1, 0) if row < band else 0
 
 
-@kernel
+@inner_kernel
 def eliminate(h: FloatArray, band: int, x: FloatArray) -> None:
     """Turn the lower half of ``h`` into its Cholesky factor L and the columns of ``x`` into L^-1 x."""
     for a in range(h.shape[0]):
@@ -104,7 +104,7 @@ def eliminate(h: FloatArray, band: int, x: FloatArray) -> None:
             x[a, c] /= h[a, a]
 
 
-@kernel
+@inner_kernel
 def substitute_back(factor: FloatArray, band: int, x: FloatArray) -> None:
     """Turn the columns of ``x`` into L'^-1 x."""
     for a in range(x.shape[0] - 1, -1, -1):

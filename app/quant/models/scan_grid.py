@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import ZERO, kernel
+from app.quant.compiled import ZERO, inner_kernel, kernel
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, knot_place, knot_places, svi_derivatives, svi_variances
 from app.quant.models.surface_problem import SVI_STAGE
 from app.quant.models.svi_coordinates import geometry
@@ -106,7 +106,7 @@ _TEMPLATES: Final = {
 }
 
 
-@kernel
+@inner_kernel
 def merge_sorted(a: FloatArray, n: int, b: FloatArray, m: int, out: FloatArray) -> int:
     """Merge two ascending arrays into ``out``; return n + m."""
     i = 0
@@ -121,7 +121,7 @@ def merge_sorted(a: FloatArray, n: int, b: FloatArray, m: int, out: FloatArray) 
     return n + m
 
 
-@kernel
+@inner_kernel
 def svi_grid(x: FloatArray, money: FloatArray, vertex: FloatArray, out: FloatArray) -> int:
     """Write the scan points of a plain SVI slice, ascending."""
     y0, sigma, _, _, _ = geometry(x)
@@ -129,7 +129,7 @@ def svi_grid(x: FloatArray, money: FloatArray, vertex: FloatArray, out: FloatArr
     return merge_sorted(sd * money, money.shape[0], -y0 + sigma * vertex, vertex.shape[0], out)
 
 
-@kernel
+@inner_kernel
 def residual_grid(x: FloatArray, knots: FloatArray, density: int, vertex: FloatArray, out: FloatArray) -> int:
     """Write the scan points over a residual's support in its knot cells, ascending; none without a residual."""
     count = int(knots[3])
@@ -150,7 +150,7 @@ def residual_grid(x: FloatArray, knots: FloatArray, density: int, vertex: FloatA
     return merge_sorted(cells, cells.shape[0], around, inside, out)
 
 
-@kernel
+@inner_kernel
 def tabulate_slice(i: int, svi: FloatArray, knots: FloatArray, scan: ScanGrid) -> None:
     """Fill the grid of slice ``i`` and what plain SVI is on it."""
     n = residual_grid(svi[i], knots[i], scan.density, scan.vertex, scan.place[i])
@@ -167,7 +167,7 @@ def tabulate_slice(i: int, svi: FloatArray, knots: FloatArray, scan: ScanGrid) -
     svi_derivatives(svi[i], scan.k[i], n, scan.plain[i, 0], scan.plain[i, 1], scan.plain[i, 2])
 
 
-@kernel
+@inner_kernel
 def splice_pair(i: int, scan: ScanGrid) -> int:
     """Write the grid of the pair i - 1, i: the later slice's, and of the earlier one what lies beyond."""
     earlier, later, out = scan.k[i - 1], scan.k[i], scan.pair_k[i]
@@ -208,7 +208,7 @@ def tabulate_scan(svi: FloatArray, knots: FloatArray, scan: ScanGrid) -> None:
         scan.pair_gap[i] = gap
 
 
-@kernel
+@inner_kernel
 def tabulate_pair(i: int, knots: FloatArray, scan: ScanGrid) -> None:
     """Write the places of the grid of the pair i - 1, i in the earlier residual, unless that is done."""
     if scan.pair_ready[i] == 1:

@@ -1,13 +1,13 @@
 """The objective of a surface fit, its gradient and its Gauss-Newton blocks, slice by slice."""
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel
 from app.quant.models.residual_objective import residual_objective
 from app.quant.models.surface_problem import INFINITE, SVI_STAGE, SurfaceProblem
 from app.quant.models.svi_objective import svi_objective
 
 
-@kernel
+@inner_kernel
 def surface_objective(
     stage: int,
     problem: SurfaceProblem,

@@ -44,3 +44,12 @@ class SurfaceProblem(NamedTuple):
     """(quotes, SUPPORT): the residual's splines at the quotes; empty in the SVI stage."""
     first: IntArray
     """(quotes): index of the first of them."""
+
+
+def window(problem: SurfaceProblem, first: int, last: int) -> SurfaceProblem:
+    """Return the problem of slices first..last - 1 alone."""
+    return problem._replace(
+        offsets=problem.offsets[first : last + 1],
+        slices=problem.slices[first:last],
+        knots=problem.knots[first:last],
+    )

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.constraint_rows import Rows, cut_rows
 from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
 from app.quant.models.local_minima import empty_minima
@@ -63,7 +63,7 @@ class SqpOutcome(NamedTuple):
     """Constraint rows of the last quadratic program, with their multipliers in the arrays handed in."""
 
 
-@kernel
+@inner_kernel
 def adapted_damping(damping: float, fraction: float) -> float:
     """Return the damping after a step of ``fraction``: less after a full one, more after a short one or none."""
     if fraction == 0.0:

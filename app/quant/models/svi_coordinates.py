@@ -14,7 +14,7 @@ import math
 from typing import Final, TypeAlias
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 
 SLICE_SIZE: Final = 5
 Geometry: TypeAlias = tuple[float, float, float, float, float]
@@ -78,7 +78,7 @@ def geometry_jacobian(x: FloatArray, jacobian: FloatArray) -> None:
     jacobian[3, 4] = 0.5
 
 
-@kernel
+@inner_kernel
 def least_svi_variance(x: FloatArray) -> tuple[float, float]:
     """Return (k, w(k)) at the bottom of the slice: a + b sigma sqrt(1 - rho^2)."""
     y0, sigma, c, d, r0 = geometry(x)

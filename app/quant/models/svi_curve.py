@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.elementary import inverse_sinh
 from app.quant.errors import InvalidParameters
 
@@ -126,14 +126,14 @@ def padded(coefficients: Sequence[float], room: int) -> FloatArray:
     return row
 
 
-@kernel
+@inner_kernel
 def inverse_sinhs(x: FloatArray) -> None:
     """Turn each x into asinh x, on several lanes at once."""
     for i in range(x.shape[0]):
         x[i] = inverse_sinh(x[i])
 
 
-@kernel
+@inner_kernel
 def residual_value(x: float, count: float, padded: FloatArray) -> float:
     """Return sum_j c_j B(x - j) of ``count`` coefficients; beyond the support all four alive are of the padding."""
     x = x if x > -2.0 else -2.0

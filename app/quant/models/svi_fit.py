@@ -15,18 +15,11 @@ from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.previous_slices import PreviousSlices
 from app.quant.models.scan_grid import FIT_DENSITY, PROOF_DENSITY, empty_scan, scan_template
 from app.quant.models.shape_prior import pull_shapes, release_shapes
-from app.quant.models.surface_problem import SVI_STAGE, SurfaceProblem
+from app.quant.models.surface_problem import SVI_STAGE, SurfaceProblem, window
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.surface_sqp import SqpControls, SqpOutcome, solve_surface
 from app.quant.models.svi_coordinates import SLICE_SIZE
-from app.quant.models.svi_start import (
-    aged_start,
-    essvi_starts,
-    one_slice_sweep,
-    replace_invalid,
-    slice_starts,
-    ssvi_starts,
-)
+from app.quant.models.svi_start import aged_start, essvi_starts, replace_invalid, slice_starts, ssvi_starts
 from app.quant.models.temporal_prior import with_prior
 from app.quant.smile import Smile
 
@@ -117,19 +110,29 @@ class SviFit:
         self.iterations += self.outcome.iterations
 
     def sweep(self, iterations: int, *, backward: bool, penalty: float = 1.0) -> None:
-        """Fit the slices one after the other."""
+        """Fit the slices one by one with their neighbours frozen.
+
+        Backward: from the last expiry on, under the next later slice only. Forward: from the first, between both.
+        """
         n = len(self.svi)
+        scan = empty_scan(3, SVI_STAGE, self.density)
         controls = SqpControls(MARGINS, iterations, ROUGH_TOLERANCE, penalty, False)
-        self.iterations += one_slice_sweep(
-            self.problem,
-            self.svi,
-            np.zeros((n, MAX_COEFFICIENTS)),
-            empty_scan(3, SVI_STAGE, self.density),
-            controls,
-            self.rows,
-            self.multipliers,
-            backward,
-        )
+        for i in reversed(range(n)) if backward else range(n):
+            first, last = i if backward else max(i - 1, 0), min(i + 2, n)
+            size = np.zeros(last - first, dtype=np.int64)
+            size[i - first] = SLICE_SIZE
+            outcome = solve_surface(
+                SVI_STAGE,
+                window(self.problem, first, last),
+                size,
+                self.svi[first:last],
+                np.zeros((last - first, MAX_COEFFICIENTS)),
+                scan,
+                controls,
+                self.rows,
+                self.multipliers,
+            )
+            self.iterations += outcome.iterations
 
 
 def recheck(fit: SviFit, max_iterations: int) -> None:

@@ -5,14 +5,14 @@ import math
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import SHORT_OF_REORDERING
 from app.quant.models.quote_loss import MID, OUTSIDE, WEIGHT, WIDTH, K, loss
 from app.quant.models.surface_problem import INFINITE, INVERSE_T, SHAPE_CENTRE, SHAPE_WEIGHT, SurfaceProblem
 from app.quant.models.svi_coordinates import SLICE_SIZE, geometry, geometry_jacobian
 
 
-@kernel(fastmath=SHORT_OF_REORDERING)
+@inner_kernel(fastmath=SHORT_OF_REORDERING)
 def svi_vols(x: FloatArray, k: FloatArray, inverse_t: float, root: FloatArray, w: FloatArray, vol: FloatArray) -> None:
     """Write the hyperbola's root R, w and sqrt(w/t) of plain SVI at ``k``; the vol of negative w is 0."""
     y0, sigma, c, d, r0 = geometry(x)
@@ -25,7 +25,7 @@ def svi_vols(x: FloatArray, k: FloatArray, inverse_t: float, root: FloatArray, w
         vol[j] = math.sqrt(max(w[j], 0.0) * inverse_t)
 
 
-@kernel(fastmath=SHORT_OF_REORDERING)
+@inner_kernel(fastmath=SHORT_OF_REORDERING)
 def svi_vol_jacobian(
     x: FloatArray, k: FloatArray, inverse_t: float, root: FloatArray, vol: FloatArray, jacobian: FloatArray
 ) -> None:
@@ -70,7 +70,7 @@ def svi_objective(
     return value + shape_prior(problem.slices[i], x, derivatives, H, g)
 
 
-@kernel
+@inner_kernel
 def normal_equations(
     problem: SurfaceProblem, start: int, vol: FloatArray, jacobian: FloatArray, out: FloatArray
 ) -> float:
@@ -101,7 +101,7 @@ def normal_equations(
     return value
 
 
-@kernel
+@inner_kernel
 def to_coordinates(x: FloatArray, natural: FloatArray, H: FloatArray, g: FloatArray) -> None:
     """Carry normal equations from (w0, y0, sigma, c, d) to the coordinates: A' H A and A' g.
 
@@ -132,7 +132,7 @@ def to_coordinates(x: FloatArray, natural: FloatArray, H: FloatArray, g: FloatAr
             H[p, m] = total
 
 
-@kernel
+@inner_kernel
 def shape_prior(numbers: FloatArray, x: FloatArray, derivatives: bool, H: FloatArray, g: FloatArray) -> float:
     """Return sum_j weight_j (q_j - centre_j)^2/2 over q = (s, l, ln u, ln v), adding its derivatives to H and g."""
     value = 0.0

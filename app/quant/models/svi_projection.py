@@ -8,7 +8,7 @@ import math
 from typing import Final
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 
 SLOPE_LEAST: Final = 1e-6
 SLOPE_MOST: Final = 1.999
@@ -69,7 +69,7 @@ def moments(
     rhs[2] = 0.5 * (trw + ty)
 
 
-@kernel
+@inner_kernel
 def misfit(normal: FloatArray, rhs: FloatArray, total: float, linear: FloatArray) -> float:
     """Return the weighted sum of squares at ``linear`` from the moments."""
     value = total
@@ -80,7 +80,7 @@ def misfit(normal: FloatArray, rhs: FloatArray, total: float, linear: FloatArray
     return max(value, 0.0)
 
 
-@kernel
+@inner_kernel
 def level_and_slope(normal: FloatArray, rhs: FloatArray, fixed: int, slope: float, linear: FloatArray) -> None:
     """Write the best (a, u, v) with the wing ``fixed`` (1 or 2) held at ``slope`` and the other one in its bounds."""
     free = 3 - fixed
@@ -126,7 +126,7 @@ def bounded_linear(normal: FloatArray, rhs: FloatArray, total: float, edge: Floa
     return best
 
 
-@kernel
+@inner_kernel
 def curvature(
     k: FloatArray, w: FloatArray, weight: FloatArray, m: float, sigma: float, linear: FloatArray, H: FloatArray
 ) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.svi_projection import bounded_linear, moments, projected_curvature, quote_moments
 
 WIDTHS: Final = (0.03, 0.12, 0.45)
@@ -28,13 +28,13 @@ STEP_LOG_WIDTH: Final = 0.9
 DAMPING_START: Final = 1e-3
 
 
-@kernel
+@inner_kernel
 def side(value: float, low: float, high: float) -> float:
     """Return the sign of the bound that ``value`` sits on, 0 between them."""
     return -1.0 if value <= low else (1.0 if value >= high else 0.0)
 
 
-@kernel
+@inner_kernel
 def damped_step(
     shape: tuple[float, float, float, float, float], damping: float, span: float, bounds: tuple[float, float]
 ) -> tuple[float, float, float]:
@@ -99,7 +99,8 @@ def fit_slice(
         if value < best:
             best = value
             m, log_sigma = trial_m, trial_log
-            kept[:] = linear
+            for p in range(3):
+                kept[p] = linear[p]
             shape = projected_curvature(k, w, weight, m, sigma, linear, normal, H)
             damping *= 0.2
         else:

@@ -7,15 +7,12 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.base import FitOptions
-from app.quant.models.constraint_rows import Rows
 from app.quant.models.essvi import Essvi
 from app.quant.models.essvi_curve import essvi_curve
 from app.quant.models.quote_loss import MID, WEIGHT, K
-from app.quant.models.scan_grid import ScanGrid
-from app.quant.models.surface_problem import INFINITE, INVERSE_T, SLOPE_MIN, SVI_STAGE, VALUE, SurfaceProblem
-from app.quant.models.surface_sqp import SqpControls, solve_surface
+from app.quant.models.surface_problem import INFINITE, INVERSE_T, SLOPE_MIN, VALUE, SurfaceProblem
 from app.quant.models.svi_coordinates import SLICE_SIZE, clamp, from_raw
 from app.quant.models.svi_objective import svi_objective
 from app.quant.models.svi_slice import fit_slice
@@ -33,7 +30,7 @@ SSVI_GROWTH: Final = 1.002
 """Least ratio of neighbouring at-the-money variances of the SSVI start, 20 times the calendar margin."""
 
 
-@kernel
+@inner_kernel
 def nearest_to_money(k: FloatArray) -> int:
     """Return the index of the smallest |k|."""
     best = 0
@@ -104,52 +101,6 @@ def replace_invalid(problem: SurfaceProblem, svi: FloatArray) -> None:
     for i in range(svi.shape[0]):
         if not svi_objective(problem, i, svi[i], VALUE, H, g) < INFINITE:
             ssvi_starts(problem, i, svi)
-
-
-@kernel
-def window(problem: SurfaceProblem, first: int, last: int) -> SurfaceProblem:
-    """Return the problem of slices first..last - 1 alone."""
-    return SurfaceProblem(
-        problem.loss_kind,
-        problem.offsets[first : last + 1],
-        problem.quotes,
-        problem.slices[first:last],
-        problem.knots[first:last],
-        problem.plain,
-        problem.basis,
-        problem.first,
-    )
-
-
-@kernel
-def one_slice_sweep(
-    problem: SurfaceProblem,
-    svi: FloatArray,
-    coefficients: FloatArray,
-    scan: ScanGrid,
-    controls: SqpControls,
-    rows: Rows,
-    multipliers: FloatArray,
-    backward: bool,
-) -> int:
-    """Fit slices one by one with their neighbours frozen; return the iterations spent.
-
-    Backward: from the last expiry on, under the next later slice only. Forward: from the first, between both.
-    """
-    n = svi.shape[0]
-    spent = 0
-    for turn in range(n):
-        i = n - 1 - turn if backward else turn
-        first = i if backward or i == 0 else i - 1
-        last = min(i + 2, n)
-        size = np.zeros(last - first, dtype=np.int64)
-        size[i - first] = SLICE_SIZE
-        outcome = solve_surface(
-            SVI_STAGE, window(problem, first, last), size, svi[first:last], coefficients[first:last], scan, controls,
-            rows, multipliers,
-        )  # fmt: skip
-        spent += outcome.iterations
-    return spent
 
 
 @kernel

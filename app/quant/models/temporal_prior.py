@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import SUPPORT, add_residual, knot_places, spline_pieces_by_cell, svi_variances
 from app.quant.models.previous_slices import PreviousSlices
 from app.quant.models.quote_loss import MID, OUTSIDE, UNBOUNDED_SCALE, WEIGHT, WIDTH, K
@@ -35,7 +35,7 @@ COMMON_NOISE: Final = 0.3
 """Share of the noise variance that all quotes of a slice have in common, which averaging does not reduce."""
 
 
-@kernel
+@inner_kernel
 def innovations(
     previous: PreviousSlices, i: int, residual: bool, k: FloatArray, mid: FloatArray, out: FloatArray
 ) -> None:
