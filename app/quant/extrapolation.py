@@ -11,8 +11,8 @@ tilted by X; both increase in x, so it is >= 0 and E f(X) increases with s (such
 Profeta, Roynette and Yor 2011). Given S_T a call is convex in X, so C_t(k) increases with s at every k. At s = 0,
 X = 1 and C_t = C_T; s(t) increases, hence so do prices and total variance.
 
-s(t) is chosen so that at-the-money total variance grows linearly, at the forward variance rate between the last two
-expiries; it increases in t because the at-the-money price increases with s.
+s(t) is chosen so that at-the-money total variance grows linearly, at the forward variance rate between the last
+expiry and one before it; it increases in t because the at-the-money price increases with s.
 """
 
 from typing import Final
@@ -33,6 +33,10 @@ SMALLEST_RATE: Final = 0.05
 """Least forward variance rate beyond the last expiry, as a share of that expiry's average rate. Where the last two
 expiries are flat or inverted in total variance the market still moves; a twentieth of the variance is a vol that has
 fallen by three quarters and more, lower than any forward vol quoted."""
+
+LEAST_APART: Final = 0.05
+"""Share of the last maturity by which an expiry must come before it to tell a rate with it: the difference of two that
+are closer is mostly their noise."""
 
 LARGEST_VARIANCE: Final = 100.0
 """Total variance at the money that is answered for: a price there is within 6e-7 of the forward, and tells nothing more
@@ -71,14 +75,15 @@ def factor_variances(t: FloatArray, slices: StackedSlices) -> FloatArray:
 
 
 def forward_variance_rate(slices: StackedSlices) -> float:
-    """Return the at-the-money variance a year added between the last two expiries, at least SMALLEST_RATE of the
-    average."""
-    *earlier, theta = slices.at_the_money[-2:].tolist()
-    *before, last = slices.maturities[-2:].tolist()
-    average = float(theta / last)
-    if not earlier:
+    """Return the at-the-money variance a year added between the last expiry and the next that is LEAST_APART before it,
+    at least SMALLEST_RATE of the average; the average where there is none."""
+    theta, last = float(slices.at_the_money[-1]), float(slices.maturities[-1])
+    average = theta / last
+    before = int(np.searchsorted(slices.maturities, (1.0 - LEAST_APART) * last, side="right")) - 1
+    if before < 0:
         return average
-    return max(float(theta - earlier[0]) / float(last - before[0]), SMALLEST_RATE * average)
+    added = theta - float(slices.at_the_money[before])
+    return max(added / (last - float(slices.maturities[before])), SMALLEST_RATE * average)
 
 
 def variance_of_product(k: FloatArray, log_factor: FloatArray, slices: StackedSlices) -> FloatArray:

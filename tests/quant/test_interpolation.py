@@ -243,6 +243,15 @@ def test_the_forward_rate_has_a_floor() -> None:
     assert variance(2 * falling[-1].t, AT_THE_MONEY, falling)[0] == pytest.approx(0.04 * (1 + SMALLEST_RATE))
 
 
+def test_expiries_a_moment_apart_tell_no_forward_rate() -> None:
+    """A ten-thousandth of variance between two a second apart would be a vol of 5,800 % beyond them."""
+    first, last = slices_of(ssvi(0.02, -0.3, 2.0), ssvi(0.04, -0.3, 2.0))
+    twin = SliceState(last.expiry_ms, last.t + 3e-8, ssvi(0.0401, -0.3, 2.0))
+    rate = forward_variance_rate(StackedSlices.of((first, last)))
+    assert forward_variance_rate(StackedSlices.of((first, last, twin))) == pytest.approx(rate, rel=0.01)
+    assert forward_variance_rate(StackedSlices.of((last, twin))) == pytest.approx(0.0401 / twin.t)
+
+
 def test_equal_at_the_money_variances_interpolate() -> None:
     early = ssvi(0.04, -0.3, 2.0)
     late = replace(
