@@ -39,10 +39,10 @@ def percentiles(name: str, seconds: Sequence[float], naive: Sequence[float] = ()
 
 def print_table(figures: Iterable[Figure]) -> None:
     """Print a line a figure."""
-    print(f"{'':58} {'measured':>12}         {'naive':>10} {'ratio':>7}")
+    print(f"{'':72} {'measured':>12}         {'naive':>10} {'ratio':>7}")
     for each in figures:
         naive = "" if each.naive is None else f"{each.naive:10.4g} {each.times_naive:6.0f}x"
-        print(f"{each.name:58} {each.value:12.4g} {each.unit:8}{naive}", flush=True)
+        print(f"{each.name:72} {each.value:12.4g} {each.unit:8}{naive}", flush=True)
 
 
 def write_json(figures: Iterable[Figure], path: Path) -> None:

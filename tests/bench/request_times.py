@@ -18,7 +18,7 @@ WARM_UP_ROUNDS = 20
 POINTS = {1: ROUNDS, 100: ROUNDS, 10_000: ROUNDS // 10}
 """Points of a query and how often it is asked."""
 CHAIN_EVERY_S = 0.05
-"""Pause between posted chains, so that the fit of the one before is over: it would share the caches of the request."""
+"""Pause between posted chains in which the fit of the one before is over, and the processors have gone to sleep."""
 
 
 def figures(service: RunningService) -> Iterator[Figure]:
@@ -30,8 +30,10 @@ def figures(service: RunningService) -> Iterator[Figure]:
             ("native rows", "native", native_rows, JSON),
             ("native columns", "native", native_columns, {"Content-Type": COLUMNS_MEDIA_TYPE}),
         ):
-            seconds = list(caller.posted(f"/v1/chains/{venue}", chain, headers))
-            yield from percentiles(f"POST of 868 quotes, {form}", seconds[WARM_UP_ROUNDS:])
+            name = f"POST of 868 quotes, {form}"
+            seconds = list(caller.posted(f"/v1/chains/{venue}", chain, headers, CHAIN_EVERY_S))
+            yield from percentiles(f"{name}, every {CHAIN_EVERY_S:g} s", seconds[WARM_UP_ROUNDS:])
+            yield from _times(f"{name}, one after the other", caller.posted(f"/v1/chains/{venue}", chain, headers, 0.0))
         yield from _times("GET a surface", caller.asked("GET", "/v1/surfaces/BTC", b"", ROUNDS))
         for points, rounds in POINTS.items():
             asked = caller.asked("POST", "/v1/surfaces/BTC/evaluate", _query(points), rounds)
@@ -42,11 +44,13 @@ class _Caller:
     def __init__(self, client: BareClient) -> None:
         self._client = client
 
-    def posted(self, path: str, chain: Callable[[], bytes], headers: Mapping[str, str]) -> Iterator[float]:
-        """Post one chain after the other; the time they take to write is not the service's."""
+    def posted(
+        self, path: str, chain: Callable[[], bytes], headers: Mapping[str, str], every_s: float
+    ) -> Iterator[float]:
+        """Post chains with pauses of ``every_s``; the time they take to write is not the service's."""
         for _ in range(WARM_UP_ROUNDS + ROUNDS):
             body = chain()
-            time.sleep(CHAIN_EVERY_S)
+            time.sleep(every_s)
             yield self.seconds("POST", path, body, headers)
 
     def asked(self, method: str, path: str, body: bytes, rounds: int) -> Iterator[float]:
