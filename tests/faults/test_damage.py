@@ -20,6 +20,8 @@ NAMES = [f"U{number}" for number in range(6)]
 FLIPS = 60 if FULL else 8
 HEAD = 10
 """Bytes before an envelope's body."""
+HEAD_OF_COMMAND = b"\r\n*"
+"""Half of the flips anywhere are put on its star: a log without one is refused, which chance alone may never meet."""
 
 
 class Log:
@@ -59,10 +61,14 @@ def written(kind: str, tmp_path: Path) -> tuple[RealServer, Log, dict[str, Publi
 
 def _positions(data: bytes, magic: bytes) -> list[int]:
     """Return where the bodies of the envelopes with this magic begin."""
-    found, at = [], data.find(magic)
+    return [at + HEAD for at in _all(data, magic)]
+
+
+def _all(data: bytes, part: bytes) -> list[int]:
+    found, at = [], data.find(part)
     while at >= 0:
-        found.append(at + HEAD)
-        at = data.find(magic, at + 1)
+        found.append(at)
+        at = data.find(part, at + 1)
     return found
 
 
@@ -122,11 +128,13 @@ def test_damage_anywhere_alters_no_surface(written, kind: str, seed: int, caplog
     """A log that is no log any more is cut where it is whole; what is served was published exactly so."""
     server, log, newest = written
     number = random.Random(seed)
+    heads = [at + len(HEAD_OF_COMMAND) - 1 for at in _all(log.data, HEAD_OF_COMMAND)]
     cut = altered = 0
     try:
-        for _ in range(FLIPS):
+        for flip in range(FLIPS):
             caplog.clear()
-            log.flip(number.randrange(len(log.data)), number.randrange(8))
+            anywhere = flip % 2 == 0
+            log.flip(number.randrange(len(log.data)) if anywhere else number.choice(heads), number.randrange(8))
             with opened(server.embedded.start()) as store:
                 altered += sum(surface not in (None, newest[name]) for name, surface in _read(store).items())
                 said = [record for record in caplog.records if record.message == "store_log_cut"]
@@ -137,7 +145,7 @@ def test_damage_anywhere_alters_no_surface(written, kind: str, seed: int, caplog
     finally:
         server.close()
     law("T9", f"altered surfaces served after {FLIPS} bits flipped anywhere", altered, at_most=0)
-    law("T9", f"logs refused of {FLIPS} with a bit flipped, cut to a valid past", cut, at_least=1)
+    law("T9", f"logs refused of {FLIPS} with a bit flipped, cut to a valid past", cut, at_least=FLIPS // 4)
 
 
 @pytest.mark.promise("T9")
