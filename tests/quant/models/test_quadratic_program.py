@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import LinearConstraint, minimize, nnls
 
-from app.quant.models.quadratic_program import block_step, nonnegative_dual
+from app.quant.models.nonnegative_dual import nonnegative_dual
+from app.quant.models.quadratic_program import block_step
 
 
 @pytest.mark.parametrize("seed", range(20))
