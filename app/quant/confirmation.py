@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import BoolArray, FloatArray, IntArray
-from app.quant.compiled import inner_kernel, kernel
+from app.quant.compiled import ZERO, inner_kernel, kernel
 from app.quant.dropped import Dropped
 from app.quant.innovations import Innovations
 from app.quant.smile import Smile
@@ -86,12 +86,12 @@ def fill_neighbours(error: FloatArray, bounds: IntArray, middle: FloatArray, dev
     for e in range(bounds.shape[0] - 1):
         for i in range(bounds[e], bounds[e + 1]):
             first, end = max(i - NEIGHBOURS, bounds[e]), min(i + NEIGHBOURS + 1, bounds[e + 1])
-            n = 0
+            n = ZERO
             for j in range(first, end):
                 if j != i:
                     n = insert(ascending, n, error[j])
             middle[i] = middle_of(ascending, n)
-            n = 0
+            n = ZERO
             for j in range(first, end):
                 if j != i:
                     n = insert(ascending, n, abs(error[j] - middle[i]))
