@@ -13,6 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from app.service.iso_time import ms_of
 from app.store.data_folder import running_url
+from app.store.keys import Keys
 from tests.bench.figure import Figure, percentiles
 from tests.bench.market import next_chain
 from tests.running_service import JSON, RunningService, running_service
@@ -96,7 +97,9 @@ class _Bench:
         self._http.post("/v1/chains/deribit", content=next_chain(underlying)).raise_for_status()
 
     def _used_kib(self) -> float:
-        return float(self._store.info("memory")["used_memory"]) / 1024.0
+        """Return what the store holds but for the update log, whose length is bounded whatever is in it."""
+        update_log = self._store.memory_usage(Keys().updates(0), samples=0) or 0
+        return (float(self._store.info("memory")["used_memory"]) - update_log) / 1024.0
 
 
 def _count(number: int, noun: str) -> str:
