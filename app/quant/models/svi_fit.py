@@ -31,6 +31,8 @@ TOLERANCE: Final = 1e-6
 ROUGH_TOLERANCE: Final = 1e-3
 SLICE_STEPS: Final = 3
 """SQP iterations a slice gets alone before the joint fit, which is no shorter after more of them."""
+PATIENT_SLICE_STEPS: Final = 100
+"""The same where the joint fit found no feasible point: one of dozens of index expiries may stop all others."""
 RESTORATION_STEPS: Final = 60
 FALLBACK_STEPS: Final = 200
 WARM_ITERATIONS: Final = 16
@@ -146,11 +148,14 @@ def recheck(fit: SviFit, max_iterations: int) -> None:
 
 def fit_cold(fit: SviFit, max_iterations: int) -> None:
     """Fit from the quotes alone: slices, backward steps, joint; then the restoration chain until feasible."""
-    slice_starts(fit.problem, fit.svi)
-    replace_invalid(fit.problem, fit.svi)
-    pull_shapes(fit.problem, fit.svi)
-    fit.sweep(SLICE_STEPS, backward=True)
-    fit.joint(max_iterations)
+    for steps in (SLICE_STEPS, PATIENT_SLICE_STEPS):
+        slice_starts(fit.problem, fit.svi)
+        replace_invalid(fit.problem, fit.svi)
+        pull_shapes(fit.problem, fit.svi)
+        fit.sweep(steps, backward=True)
+        fit.joint(max_iterations)
+        if fit.is_feasible():
+            break
     restore(fit, max_iterations)
     recheck(fit, max_iterations)
 
