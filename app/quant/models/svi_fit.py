@@ -147,7 +147,7 @@ def recheck(fit: SviFit, max_iterations: int) -> None:
 
 
 def fit_cold(fit: SviFit, max_iterations: int) -> None:
-    """Fit from the quotes alone: slices, backward steps, joint; then the restoration chain until feasible."""
+    """Fit from the quotes alone: slices, backward steps, joint; again with patience; then restore until feasible."""
     for steps in (SLICE_STEPS, PATIENT_SLICE_STEPS):
         slice_starts(fit.problem, fit.svi)
         replace_invalid(fit.problem, fit.svi)
