@@ -8,7 +8,6 @@ for and the fit does not end soon. Kernels release the interpreter's lock, or ne
 
 import logging
 import os
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app import logs
+from app.pause import Pause
 from app.service.audit import chain_sha256
 from app.service.iso_time import iso_utc
 from app.service.ports import Claim, CommitOutcome, FitTimings, StoreUnavailable, WorkQueue
@@ -37,9 +37,6 @@ ANSWER_FOR_S: Final = 60.0
 """How long a finished fit is offered to a store that is away, before it is given up to the lease."""
 ANSWER_SHARD_FOR_S: Final = 2.0
 """The same while other shards, which may be on other nodes, have work."""
-FIRST_PAUSE_S: Final = 0.05
-LONGEST_PAUSE_S: Final = 2.0
-"""Between attempts to reach a store that is away; a restarted one is found within about as much."""
 CHAIN_DIGITS: Final = 12
 """Of a chain's SHA-256 in a line of the log; the surface's document has them all."""
 
@@ -125,7 +122,7 @@ class _Worker:
         self._leave()
 
     def _work(self) -> None:
-        pause = _Pause()
+        pause = Pause()
         while not self._stop.is_set():
             try:
                 claim = self._queue.claim(CLAIM_WAIT_S)
@@ -200,7 +197,7 @@ class _Worker:
 
     def _patiently(self, settle: Callable[[], CommitOutcome]) -> CommitOutcome:
         """Repeat ``settle``, which may be repeated, while the store is away and nobody asks us to stop."""
-        pause = _Pause()
+        pause = Pause()
         deadline = time.monotonic() + self._answer_for_s
         while True:
             try:
@@ -272,20 +269,3 @@ def _ids(claim: Claim) -> dict[str, str | int]:
         "sequence": claim.sequence,
         "chain": chain_sha256(claim.chain)[:CHAIN_DIGITS],
     }
-
-
-class _Pause:
-    """Pauses that double, with jitter so that workers do not return to a restarted store all at once."""
-
-    def __init__(self) -> None:
-        self._longest_s = FIRST_PAUSE_S
-
-    def next_s(self) -> float:
-        """Return the next pause."""
-        pause_s = self._longest_s * random.uniform(0.5, 1.0)
-        self._longest_s = min(2.0 * self._longest_s, LONGEST_PAUSE_S)
-        return pause_s
-
-    def forget(self) -> None:
-        """Begin with the shortest pause again."""
-        self._longest_s = FIRST_PAUSE_S

@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 
 from app.api.context import ApiContext
+from app.service.fleet_status import FleetStatus, UnderlyingCounts
 from app.service.iso_time import iso_utc
-from app.service.ports import CorruptPayload, FleetStatus, StoreUnavailable, UnderlyingCounts
+from app.service.ports import CorruptPayload, StoreUnavailable
 from app.service.score_document import ModelScores, decode_report
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from app.metrics.families import Series, counter, gauge
 from app.metrics.labels import UnderlyingLabels
 from app.service.event import EventKind
-from app.service.ports import FleetStatus, SubmitOutcome, UnderlyingCounts
+from app.service.fleet_status import FleetStatus, UnderlyingCounts
+from app.service.ports import SubmitOutcome
 
 SNAPSHOTS: Final = counter("volsurf_snapshots", "Chains submitted, by what became of them.", "underlying", "outcome")
 FITTED: Final = counter("volsurf_fitted", "Chains whose fit ended with a surface.", "underlying")

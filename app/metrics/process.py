@@ -20,7 +20,8 @@ from app.metrics.models import model_metrics
 from app.metrics.surfaces import surface_metrics
 from app.service.correlation_document import Correlations
 from app.service.document import SurfaceDocument
-from app.service.ports import CorruptPayload, FleetStatus, PublishedSurface, QueueBehind, StoreUnavailable
+from app.service.fleet_status import FleetStatus
+from app.service.ports import CorruptPayload, PublishedSurface, QueueBehind, StoreUnavailable
 from app.service.score_document import ModelScores
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from itertools import accumulate
 
 from app.service.event import EventKind
-from app.service.ports import FleetStatus, SubmitOutcome, UnderlyingCounts
+from app.service.fleet_status import FleetStatus, UnderlyingCounts
+from app.service.ports import SubmitOutcome
 from app.store.keys import HISTOGRAM_BOUNDS_S, HISTOGRAM_BOUNDS_US, HISTOGRAMS, Keys
 from app.store.links import Link
 from app.store.quarantine import QUARANTINED

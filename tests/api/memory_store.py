@@ -6,14 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.service.admission import KeptAnswer
-from app.service.ports import (
-    FleetStatus,
-    PublishedSurface,
-    QueueBehind,
-    StoreUnavailable,
-    SubmitOutcome,
-    UnderlyingCounts,
-)
+from app.service.fleet_status import FleetStatus, UnderlyingCounts
+from app.service.ports import PublishedSurface, QueueBehind, StoreUnavailable, SubmitOutcome
 from app.service.promotion import Promoting, Promotion, UnknownUnderlying
 from app.service.score_board import KeptScores
 from tests.api.documents import AS_OF_MS, published

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from app.service.ports import StoreUnavailable, UnderlyingCounts
+from app.service.fleet_status import UnderlyingCounts
+from app.service.ports import StoreUnavailable
 from app.store.keys import MAX_ATTEMPTS, Keys
 from app.worker import EXIT_FIT_LIMIT
 from tests.faults.conftest import Crew

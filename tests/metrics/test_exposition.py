@@ -20,7 +20,8 @@ from app.service.document import (
     ParameterDrift,
     SurfaceDocument,
 )
-from app.service.ports import FleetStatus, PublishedSurface, StoreUnavailable, UnderlyingCounts
+from app.service.fleet_status import FleetStatus, UnderlyingCounts
+from app.service.ports import PublishedSurface, StoreUnavailable
 from tests.api.documents import AS_OF_MS, document, published
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -10,7 +10,8 @@ import numpy as np
 
 from app.quant.arrays import frozen
 from app.quant.chain import ExpiryQuotes, FutureQuote, OptionChain, Premium, TradingRules
-from app.service.ports import Claim, FitTimings, SubmitOutcome, UnderlyingCounts
+from app.service.fleet_status import UnderlyingCounts
+from app.service.ports import Claim, FitTimings, SubmitOutcome
 from app.store.codec import encode_chain
 from app.store.connect import AsyncStore, connect_async, connect_worker
 from app.store.keys import Keys

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from app.service.ports import CommitOutcome, StoreUnavailable, SubmitOutcome, UnderlyingCounts
+from app.service.fleet_status import UnderlyingCounts
+from app.service.ports import CommitOutcome, StoreUnavailable, SubmitOutcome
 from app.store.keys import MAX_ATTEMPTS, Keys
 from tests.servers import RealServer
 from tests.store.stored import AS_OF_MS, LEASE_NEVER_ENDS_S, TIMINGS, OpenStore, claimed, opened
