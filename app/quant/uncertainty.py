@@ -1,8 +1,10 @@
 """Error bars of a fitted surface: at each node the sd of a mid that the market may show there, times a factor.
 
 The sd has two parts: how well the quotes fix the curve (models/svi_uncertainty.py) and the quotes' own noise nearby
-(quote_noise.py). The factor of each bucket of moneyness and tenor is kept by conformal.py from the chains that follow,
-so that the published band holds the stated share of their mids whatever the model of the sd leaves out.
+(quote_noise.py), or what the curve misses them by where that is more: quotes that contradict each other beyond their
+spreads know the curve by no better. The factor of each bucket of moneyness and tenor is kept by conformal.py from the
+chains that follow, so that the published band holds the stated share of their mids whatever the model of the sd leaves
+out.
 """
 
 import math
@@ -80,12 +82,18 @@ def _propagated(
     smiles: Sequence[Smile], t: FloatArray, curves: Sequence[SviCurve]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     svi = StackedSvi.of(curves)
+    ends = np.cumsum([0, *map(len, smiles)])
+    k, mid, noise = (np.concatenate([getattr(smile, name) for smile in smiles]) for name in ("k", "mid_vol", "noise"))
+    of_curve = np.repeat(np.arange(t.size), np.diff(ends))
+    # A curve may have no variance at some quote; it gets no bars then, or misses the quote by all of its vol.
+    vol = np.sqrt(np.maximum(svi.total_variance(of_curve, k), 0.0) / t[of_curve])
+    doubt = np.maximum(noise, np.abs(mid - vol))
     places, sds = (np.full((len(curves), NODES.shape[0]), np.nan) for _ in range(2))
     covariances = np.empty((len(curves), SLICE_SIZE, SLICE_SIZE))
     node_sds(
-        np.cumsum([0, *map(len, smiles)]),
-        np.concatenate([smile.k for smile in smiles]),
-        np.concatenate([smile.noise for smile in smiles]),
+        ends,
+        k,
+        doubt,
         t,
         svi.raw,
         svi.knots,

@@ -1,7 +1,8 @@
 """A jump that nobody confirms: a vol that left its bar further than the mids of the new chain did.
 
 The nearest mids must have made the move; a large one must also have moved the expiries before and after it, or half of
-all others, for the mids of one expiry may all be of one broken feed.
+all others, for the mids of one expiry may all be of one broken feed. A small one that no mid made is told well enough
+by new bars as wide as it.
 """
 
 import math
@@ -14,6 +15,7 @@ from app.quant.gate_rules import GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves
 from app.quant.median import median
+from app.quant.stacked_bands import half_widths
 from app.quant.surface import VolSurface
 
 
@@ -55,6 +57,7 @@ def worst_jump(
     moves = np.sqrt(w / surface.maturities[at]) - innovations.vol[rows]
     bars = widening * innovations.half_width[rows]
     sizes = np.abs(moves) / bars
+    own = half_widths(surface.bands, at, innovations.k[rows])
     worst: UnconfirmedJump | None = None
     for j in np.flatnonzero(sizes > 1.0).tolist():
         move, size, bar = float(moves[j]), float(sizes[j]), float(bars[j])
@@ -68,7 +71,9 @@ def worst_jump(
             or beside <= (1.0 - rules.confirming_move) * size
             or _expiries_moved(innovations, widening, innovations.expiries[i], z, move, rules)
         )
-        if here and enough:
+        # Where nothing would be rejected, a surface that says itself how far off it may be has said it.
+        said = not here and size <= rules.rejected_jump and abs(move) <= own[j]
+        if said or (here and enough):
             continue
         tolerable = rules.rejected_jump
         if here and beside <= rules.degraded_lone:

@@ -45,6 +45,12 @@ def test_chains_that_passed_in_silence_are_told(seed: int, number: int) -> None:
     assert status in ("degraded", "rejected")
 
 
+@pytest.mark.parametrize(("seed", "number"), [(12, 22041)])
+def test_chains_whose_quotes_contradict_each_other_have_bars_as_wide(seed: int, number: int) -> None:
+    """A wrong quote among seven moved a vol by 1.9 half-widths: the curve missed it and its neighbour."""
+    assert list(examined(drawn(seed, number))) == ["ok"]
+
+
 def test_one_case_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--seed", "9", "--case", "9915"])
     name, verdict, reason, _, harmless, *_ = capsys.readouterr().out.splitlines()

@@ -1,6 +1,7 @@
 """Error bars: the delta method against references and plain linear algebra, and how bars behave on real chains."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,23 @@ def test_bars_follow_their_factors() -> None:
         np.testing.assert_allclose(s.band.half_width, expected, rtol=1e-3)
 
 
+def test_bars_widen_where_the_curve_misses_a_quote_by_more_than_its_noise() -> None:
+    fit, smile = calibrate_surface(known_chain()), read_smiles(known_chain()).smiles[0]
+    middle = int(np.abs(smile.k).argmin())
+
+    def sds(missed_by: float) -> np.ndarray:
+        mid = smile.mid_vol.copy()
+        mid[middle] += missed_by
+        (known,) = slice_uncertainties([replace(smile, mid_vol=mid)], fit.surface.slices[:1], unadjusted)
+        assert known is not None
+        return np.array(known.band.sd)
+
+    at_the_money = int(np.abs(NODES).argmin())
+    within, beyond = sds(0.5 * smile.noise[middle]), sds(0.10)
+    np.testing.assert_allclose(within, sds(0.0), rtol=1e-12)
+    assert beyond[at_the_money] > max(0.02, 3.0 * within[at_the_money])
+
+
 def test_a_curve_of_another_family_has_no_bars() -> None:
     fit = calibrate_surface(known_chain(), model="essvi")
     assert all(s.band is None for s in fit.surface.slices)
@@ -153,6 +171,6 @@ def test_a_curve_of_another_family_has_no_bars() -> None:
 
 def test_a_slice_without_variance_at_the_money_has_no_bars() -> None:
     smile = read_smiles(known_chain()).smiles[0]
-    for curve in (SviCurve(-0.02, 0.1, 0.0, 0.0, 0.2), SviCurve(0.02, 0.0, 0.0, 0.0, 0.2)):
+    for curve in (SviCurve(-0.125, 0.25, 0.0, 0.0, 0.5), SviCurve(0.02, 0.0, 0.0, 0.0, 0.2)):
         slices = [SurfaceSlice(smile.expiry_ms, smile.t, smile.forward, smile.forward_sd, 1.0, curve)]
         assert slice_uncertainties([smile], slices, unadjusted) == (None,)
