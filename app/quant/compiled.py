@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 from numba.extending import typeof_impl
 
+from app.quant.kernel_code import KernelCode
+
 
 def _set_up_without_blas() -> None:
     """Set numba up without BLAS, which no kernel calls: to find it numba imports scipy.linalg, 0.4 s of each start."""
@@ -57,11 +59,12 @@ def kernel(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]
 
     def compile_one(f: F) -> F:
         settings: dict[str, Any] = {**_SETTINGS, **options}
+        compiled = njit(**settings)(f)
         try:
-            return cast(F, njit(cache=True, **settings)(f))
+            compiled._cache = KernelCode(f)
         except RuntimeError:
             _uncached.append(f.__qualname__)
-            return cast(F, njit(**settings)(f))
+        return cast(F, compiled)
 
     return compile_one if function is None else compile_one(function)
 
@@ -72,11 +75,15 @@ class _InnerKernel:
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         update_wrapper(self, function)
         self._function, self._options = function, options
-        settings: dict[str, Any] = {**_SETTINGS, **options, "no_cpython_wrapper": True}
-        self.for_kernels = njit(**settings)(function)
 
     def __call__(self, *arguments: Any) -> Any:
         return self.for_python(*arguments)
+
+    @cached_property
+    def for_kernels(self) -> Any:
+        """The function as kernels call it."""
+        settings: dict[str, Any] = {**_SETTINGS, **self._options, "no_cpython_wrapper": True}
+        return njit(**settings)(self._function)
 
     @cached_property
     def for_python(self) -> Callable[..., Any]:
