@@ -8,7 +8,6 @@ code it was compiled from, and what no kernel sees may change without a new comp
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +17,14 @@ QUANT_ROOM: Final = Path(__file__).parent / "quant"
 NAME_LENGTH: Final = 16
 """Hexadecimal digits of a folder's name."""
 
-_COMPILES: Final = "from app.quant.compiled import"
-_TAKES_FROM: Final = re.compile(r"^from app\.quant\.([\w.]+) import", re.MULTILINE)
+_COMPILES: Final = b"from app.quant.compiled import"
+_TAKES_FROM: Final = re.compile(rb"^from app\.quant\.([\w.]+) import", re.MULTILINE)
 
 
 def folder_of_this_code(parent: Path | None = None) -> Path:
     """Return the folder for the sources as they are now, in ``parent`` (default: beside them)."""
-    sources = hashlib.sha256()
-    for source in _kernel_sources():
-        sources.update(source.read_bytes())
-    name = sources.hexdigest()[:NAME_LENGTH]
+    sources = _kernel_sources()
+    name = hashlib.sha256(b"".join(sources[module] for module in sorted(sources))).hexdigest()[:NAME_LENGTH]
     chosen = parent or QUANT_ROOM / "__pycache__" / "kernels"
     return chosen if chosen.name == name else chosen / name
 
@@ -39,19 +36,18 @@ def forget_older_kernels(current: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _kernel_sources() -> list[Path]:
-    """Return the files with kernels and, from file to file, those they import from; sorted."""
-    reached: set[Path] = set()
-    waiting = [path for path in QUANT_ROOM.rglob("*.py") if _COMPILES in path.read_text()]
+def _kernel_sources() -> dict[str, bytes]:
+    """Return the modules with kernels and, from module to module, those they import from."""
+    written = {_module(path): path.read_bytes() for path in QUANT_ROOM.rglob("*.py")}
+    reached: dict[str, bytes] = {}
+    waiting = [module for module, source in written.items() if _COMPILES in source]
     while waiting:
-        path = waiting.pop()
-        if path not in reached:
-            reached.add(path)
-            waiting.extend(_imported(path))
-    return sorted(reached)
+        module = waiting.pop()
+        if module not in reached:
+            reached[module] = source = written[module]
+            waiting.extend(name.decode() for name in _TAKES_FROM.findall(source))
+    return reached
 
 
-def _imported(path: Path) -> Iterator[Path]:
-    for module in _TAKES_FROM.findall(path.read_text()):
-        named = QUANT_ROOM.joinpath(*module.split("."))
-        yield named / "__init__.py" if named.is_dir() else named.with_suffix(".py")
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(QUANT_ROOM).with_suffix("").parts).removesuffix(".__init__")
