@@ -134,6 +134,8 @@ def _parity_checks(
         evidence.slope_sd.tolist(),
         [rate_sd] * table.t.size,
         outvoted.tolist(),
+        evidence.low.tolist(),
+        evidence.high.tolist(),
     )
     return tuple(ParityCheck(*each) for each in zip(*columns, strict=True))
 

@@ -55,7 +55,8 @@ class ForwardEvidence:
     ``age_ms`` (of what parity and quotes say) and ``discount_factor`` have one entry an expiry. ``row_own`` marks
     quotes that carry a forward, ``row_stale`` those whose forward contradicts the newest of its expiry. ``strikes``
     counts those with a two-sided put and call, ``reconciled`` those of them that leave a forward no trade contradicts;
-    ``slope`` is by how much call less put falls with the strike there.
+    ``slope`` is by how much call less put falls with the strike there; ``low`` and ``high`` are the bounds that they
+    set to the forward, NaN where they set none.
     """
 
     value: FloatArray
@@ -71,6 +72,8 @@ class ForwardEvidence:
     reconciled: IntArray
     slope: FloatArray
     slope_sd: FloatArray
+    low: FloatArray
+    high: FloatArray
 
 
 def forward_evidence(chain: OptionChain, table: QuoteTable) -> ForwardEvidence:
@@ -104,6 +107,8 @@ def forward_evidence(chain: OptionChain, table: QuoteTable) -> ForwardEvidence:
         reconciled=lines.pairs,
         slope=lines.slope,
         slope_sd=lines.slope_sd,
+        low=lines.cone_low * anchor,
+        high=lines.cone_high * anchor,
     )
 
 

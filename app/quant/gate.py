@@ -6,7 +6,7 @@ mids agree with it: a change that persists is the market's. The numbers are thos
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
@@ -17,6 +17,8 @@ from app.quant.arrays import BoolArray
 from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus
 from app.quant.damaged_quotes import damaged_share
 from app.quant.distortion import worst_distortion
+from app.quant.findings import Finding, above, below
+from app.quant.forward_moves import forward_moves, judged_carry, judged_level
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves, lone_moves
@@ -27,14 +29,17 @@ from app.quant.vanished_expiry import vanished_expiries
 
 STEP_MS: Final = 300_000
 """The step that bars are learnt over: they widen with the root of the steps since."""
+FOREIGN_SHARE: Final = 0.1
+"""Share of the instruments listed before below which a chain is of others: strikes in euros, or of another name."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """Chains rejected in a row, and the quotes that the last published surface used."""
+    """Chains rejected in a row; the quotes used of the last published one, and a sample of what it listed."""
 
     rejected: int = 0
     quotes_used: int = 0
+    listed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Evidence:
 
     Where another model ``took_over``, the step from the one before is not the market's. ``repeated`` is the share of
     the chain's quotes in expiries that repeat an earlier chain, ``unchanged_s`` how long no quote changed (repeats.py).
+    ``listed`` is the share of instruments listed before that the chain lists.
     """
 
     previous: VolSurface
@@ -52,6 +58,7 @@ class Evidence:
     took_over: bool = False
     repeated: float = 0.0
     unchanged_s: float = 0.0
+    listed: float = 0.0
 
 
 def widening_since(previous: VolSurface, as_of_ms: int) -> float:
@@ -71,7 +78,7 @@ def judged(
     if evidence:
         findings += _against_previous(fit, read, state, evidence, rules)
     damaged = damaged_share(read.smiles, read.excluded)
-    findings += _above("damaged: share of quotes that no market makes", damaged, rules.degraded_damaged, math.inf)
+    findings += above("damaged: share of quotes that no market makes", damaged, rules.degraded_damaged, math.inf)
     for status in (SurfaceStatus.REJECTED, SurfaceStatus.DEGRADED):
         reasons = [reason for found, reason in findings if found is status]
         if fit.status is status:
@@ -81,24 +88,21 @@ def judged(
     return fit
 
 
-Finding = tuple[SurfaceStatus, str]
-
-
 def _absolute(fit: SurfaceFit, rules: GateRules) -> Iterator[Finding]:
     report = fit.report
-    yield from _above("error: RMS vol error", report.rmse_vol, rules.degraded_error, rules.rejected_error)
+    yield from above("error: RMS vol error", report.rmse_vol, rules.degraded_error, rules.rejected_error)
     inside = report.inside_spread
-    yield from _below("inside: share of quotes inside", inside, rules.degraded_inside, rules.rejected_inside)
-    yield from _below("margin: least Durrleman g", fit.certificate.min_butterfly_g, rules.degraded_margin, -math.inf)
+    yield from below("inside: share of quotes inside", inside, rules.degraded_inside, rules.rejected_inside)
+    yield from below("margin: least Durrleman g", fit.certificate.min_butterfly_g, rules.degraded_margin, -math.inf)
     bars = _relative_bars(fit.surface)
     if bars:
-        yield from _above("bars: median half-width over vol", median(bars), rules.degraded_bars, math.inf)
+        yield from above("bars: median half-width over vol", median(bars), rules.degraded_bars, math.inf)
 
 
 def _parity(read: ReadChain, rules: GateRules) -> Iterator[Finding]:
     """Prices off by a factor make a good smile, but puts and calls that no forward reconciles."""
     share = contradicted_share(read.parity)
-    yield from _above("parity: share of strikes whose put and call contradict", share, math.inf, rules.rejected_parity)
+    yield from above("parity: share of strikes whose put and call contradict", share, math.inf, rules.rejected_parity)
     outvoted = outvoted_share(read.parity)
     if outvoted > rules.degraded_outvoted:
         furthest = max(check.outvoted for check in read.parity)
@@ -108,7 +112,7 @@ def _parity(read: ReadChain, rules: GateRules) -> Iterator[Finding]:
             f" up to {math.exp(furthest):.4g}",
         )
     off = premiums_off(read.parity)
-    yield from _above(
+    yield from above(
         "premiums: ln of the factor by which puts and calls have them off", off, math.inf, rules.rejected_factor
     )
     for check in judged_expiries(read.parity):
@@ -130,38 +134,40 @@ def _parity(read: ReadChain, rules: GateRules) -> Iterator[Finding]:
 def _against_published(read: ReadChain, state: GateState, rules: GateRules) -> Iterator[Finding]:
     if state.quotes_used:
         share = sum(len(smile) for smile in read.smiles) / state.quotes_used
-        yield from _below("quotes: used over used before", share, rules.degraded_quotes, rules.rejected_quotes)
+        yield from below("quotes: used over used before", share, rules.degraded_quotes, rules.rejected_quotes)
 
 
 def _against_previous(
     fit: SurfaceFit, read: ReadChain, state: GateState, evidence: Evidence, rules: GateRules
 ) -> Iterator[Finding]:
     repeated, unchanged_s = evidence.repeated, evidence.unchanged_s
-    yield from _above("repeated: share of quotes of an earlier chain", repeated, math.inf, rules.rejected_repeated)
-    yield from _above("frozen: seconds since any quote changed", unchanged_s, rules.degraded_frozen_s, math.inf)
-    if fit.surface.as_of_ms - evidence.previous.as_of_ms > rules.comparable_s * 1e3:
+    yield from above("repeated: share of quotes of an earlier chain", repeated, math.inf, rules.rejected_repeated)
+    yield from above("frozen: seconds since any quote changed", unchanged_s, rules.degraded_frozen_s, math.inf)
+    previous = evidence.previous
+    moves, widening = forward_moves(fit.surface, previous), widening_since(previous, fit.surface.as_of_ms)
+    # Whatever else has changed meanwhile: the level of this market is known however old the surface is.
+    yield from judged_level(moves, fit.surface, previous, read.parity, evidence.listed, widening, rules)
+    if fit.surface.as_of_ms - previous.as_of_ms > rules.comparable_s * 1e3:
         return
     believed = state.rejected + 1 >= rules.believed_after
-    widening = widening_since(evidence.previous, fit.surface.as_of_ms)
     share = float(evidence.flagged.mean()) if evidence.flagged.size else 0.0
-    yield from _above("unconfirmed: share of quotes", share, math.inf, rules.rejected_unconfirmed)
-    missing = _missing(fit, read, evidence.previous, rules)
+    yield from above("unconfirmed: share of quotes", share, math.inf, rules.rejected_unconfirmed)
+    if state.listed and evidence.listed < FOREIGN_SHARE:
+        status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
+        yield (
+            status,
+            f"listed: share of the instruments of before is {evidence.listed:.4g}, less than {FOREIGN_SHARE:g}",
+        )
+    missing = _missing(fit, read, previous, rules)
     if missing:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"missing: {missing} expiries of the surface before are not in the chain"
-    for lost in _vanished(fit, read, evidence.previous, rules):
+    for lost in _vanished(fit, read, previous, rules):
         # A large move leaves the nearest strikes behind.
         yield SurfaceStatus.DEGRADED if believed or evidence.shifted else SurfaceStatus.REJECTED, lost
-    moves = _forward_moves(fit.surface, evidence.previous)
-    level = median(moves.values()) if moves else 0.0
-    yield from _above("level: move of all forwards", abs(level) / widening, math.inf, rules.rejected_level)
-    carry = {expiry_ms: move - level for expiry_ms, move in moves.items()}
-    apart = max(map(abs, carry.values()), default=0.0) / widening
-    if apart > rules.rejected_forward:
-        status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
-        yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {rules.rejected_forward:g}"
+    yield from judged_carry(moves, widening, believed, rules)
     lone = lone_moves(evidence.innovations, evidence.flagged, widening, rules.judged_deviations)
-    yield from _distortion(lone, carry, widening, rules)
+    yield from _distortion(lone, moves.carry, widening, rules)
     yield from _lone_expiry(lone, believed, rules)
     if not evidence.took_over:
         yield from _jump(fit.surface, lone, widening, believed or evidence.shifted, rules)
@@ -185,12 +191,6 @@ def _vanished(fit: SurfaceFit, read: ReadChain, previous: VolSurface, rules: Gat
                 f"vanished: the expiry of {lost.t * 365.0:.1f} days has no smile, without it its vol moves by"
                 f" {lost.move:+.4f}, {lost.half_widths:.1f} half-widths of its bar"
             )
-
-
-def _forward_moves(surface: VolSurface, previous: VolSurface) -> dict[int, float]:
-    """Return the logarithmic moves of the forwards that both know, by expiry."""
-    before = {s.expiry_ms: s.forward for s in previous.slices}
-    return {s.expiry_ms: math.log(s.forward / before[s.expiry_ms]) for s in surface.slices if s.expiry_ms in before}
 
 
 def _distortion(lone: LoneMoves, carry: Mapping[int, float], widening: float, rules: GateRules) -> Iterator[Finding]:
@@ -231,19 +231,3 @@ def _relative_bars(surface: VolSurface) -> list[float]:
     """Return the half-width at the money of each slice that has one, in units of its vol there."""
     vols = np.sqrt(surface.stack.at_the_money / surface.maturities).tolist()
     return [s.band.at_the_money / vol for s, vol in zip(surface.slices, vols, strict=True) if s.band]
-
-
-def _above(name: str, value: float, degraded: float, rejected: float) -> Sequence[Finding]:
-    if value > rejected:
-        return [(SurfaceStatus.REJECTED, f"{name} is {value:.4g}, more than {rejected:g}")]
-    if value > degraded:
-        return [(SurfaceStatus.DEGRADED, f"{name} is {value:.4g}, more than {degraded:g}")]
-    return []
-
-
-def _below(name: str, value: float, degraded: float, rejected: float) -> Sequence[Finding]:
-    if value < rejected:
-        return [(SurfaceStatus.REJECTED, f"{name} is {value:.4g}, less than {rejected:g}")]
-    if value < degraded:
-        return [(SurfaceStatus.DEGRADED, f"{name} is {value:.4g}, less than {degraded:g}")]
-    return []

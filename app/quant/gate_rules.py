@@ -105,7 +105,8 @@ class GateRules:
     rejected_level: float = _rule(
         0.25, 0.0, 10.0, "move of all forwards, ln per root of five minutes, that rejects: another underlying's prices"
     )
-    """The worst five minutes of bitcoin's worst days, in March 2020, were about a tenth."""
+    """The worst five minutes of bitcoin's worst days, in March 2020, were about a tenth. A larger one passes where the
+    instruments of before trade at it (forward_moves.py)."""
     matters_s: float = _rule(43_200.0, 0.0, 1e7, "seconds an expiry must have left to be missed")
     """Less than half a day, and it may go without."""
     comparable_s: float = _rule(3_600.0, 0.0, 1e7, "age in seconds beyond which a surface is no measure for a new one")

@@ -14,6 +14,7 @@ from app.quant.conformal import ConformalState, followed_by
 from app.quant.gate import Evidence, GateState, judged, widening_since
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import innovations_of
+from app.quant.listed import Instruments, instruments_of, listed_share, sample_of
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions
 from app.quant.monitors import MonitorState, calmed, monitored
@@ -62,6 +63,7 @@ class _Sighting:
 
     read: ReadChain
     digests: Digests
+    instruments: Instruments
     conformal: ConformalState
     regime: RegimeReading
     evidence: Evidence | None
@@ -150,10 +152,11 @@ def _sighting(
     trigger: TriggerPolicy,
     takes_over: bool,
 ) -> _Sighting:
-    read, digests = read_chain(chain, model), digests_of(chain)
+    read, digests, instruments = read_chain(chain, model), digests_of(chain), instruments_of(chain)
     calm = RegimeReading(Regime.CALM, None, before.regime)
     if previous is None:
-        return _Sighting(read, digests, before.conformal, calm, None, Recalibrate("it is the first"), takes_over)
+        first = Recalibrate("it is the first")
+        return _Sighting(read, digests, instruments, before.conformal, calm, None, first, takes_over)
     innovations = innovations_of(read.smiles, previous)
     reading = read_regime(before.regime, innovations, read.smiles, previous, chain.as_of_ms)
     shifted = reading.regime is Regime.SHIFT
@@ -166,6 +169,7 @@ def _sighting(
         took_over=takes_over,
         repeated=repeated_share(chain, digests, before.memory),
         unchanged_s=before.memory.unchanged_s(digests, chain.as_of_ms),
+        listed=listed_share(instruments, before.gate.listed),
     )
     kept = confirmed_smiles(read.smiles, innovations, evidence.flagged, MODELS[model].min_quotes)
     decision = decide(
@@ -180,7 +184,7 @@ def _sighting(
     )
     read = replace(read, smiles=kept)
     conformal = followed_by(before.conformal, innovations)
-    return _Sighting(read, digests, conformal, reading, evidence, decision, takes_over)
+    return _Sighting(read, digests, instruments, conformal, reading, evidence, decision, takes_over)
 
 
 def _trouble(before: MaintenanceState, reading: RegimeReading) -> str | None:
@@ -205,7 +209,7 @@ def _state_after(
         conformal=seen.conformal,
         monitors=watch(before.monitors, fit.surface, fit.nodes),
         regime=seen.regime.state,
-        gate=GateState(0, fit.report.quotes_used),
+        gate=GateState(0, fit.report.quotes_used, sample_of(seen.instruments)),
         memory=before.memory.after(seen.digests, fit.surface.as_of_ms),
         fitted=fitted,
     )

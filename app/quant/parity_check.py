@@ -29,6 +29,7 @@ class ParityCheck:
     ``slope`` is by how much call less put falls with the strike, undiscounted units, NaN where nothing tells it;
     ``rate_sd`` is one sd of the annual rate that discounts it, 0 where premiums carry none. ``outvoted`` is by how
     much, ln, a forward or future that the venue sent lies from the one that is believed against it, 0 where none does.
+    ``low`` and ``high`` bound the forward by what could be traded at the reconciled strikes, NaN where nothing does.
     """
 
     t: float
@@ -38,6 +39,8 @@ class ParityCheck:
     slope_sd: float = math.nan
     rate_sd: float = 0.0
     outvoted: float = 0.0
+    low: float = math.nan
+    high: float = math.nan
 
     @property
     def contradicted(self) -> float:

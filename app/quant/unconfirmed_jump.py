@@ -80,7 +80,8 @@ def worst_jump(
             # The neighbours moved too little to confirm it, and enough not to contradict it.
             tolerable = math.inf
         elif not here and abs(move - mid) <= half_spread:
-            tolerable = rules.large_jump
+            # Spreads that are wide open leave a choice; bars as wide say that it was one.
+            tolerable = math.inf if abs(move) <= own[j] else rules.large_jump
         jump = UnconfirmedJump(float(innovations.k[rows[j]]), float(innovations.t[i]), move, size, here, tolerable)
         if worst is None or (jump.rejects, size) > (worst.rejects, worst.half_widths):
             worst = jump

@@ -11,6 +11,7 @@ from app.quant.chain import ExpiryQuotes, OptionChain
 from app.quant.gate import GateState, judged, widening_since
 from app.quant.gate_rules import DEFAULT_RULES
 from app.quant.innovations import innovations_of
+from app.quant.listed import instruments_of, sample_of
 from app.quant.maintenance import MaintainedFit, maintain_surface
 from app.quant.screening import MAX_AGE_MS
 from app.quant.smile import read_smiles
@@ -124,7 +125,8 @@ def test_a_missing_expiry_is_believed_the_third_time() -> None:
         assert (after.fit.status is SurfaceStatus.REJECTED) == (count < DEFAULT_RULES.believed_after)
         assert "missing: 1 expiries" in (after.fit.reason or "")
     assert after.fit.status is SurfaceStatus.DEGRADED
-    assert state.gate == GateState(0, after.fit.report.quotes_used)
+    sample = sample_of(instruments_of(expiry_missing(chain)))
+    assert state.gate == GateState(0, after.fit.report.quotes_used, sample)
 
 
 def test_a_rejected_chain_teaches_nothing() -> None:
