@@ -83,8 +83,7 @@ def interpolated_variances(
 
 def variances_of_rows(k: FloatArray, t: FloatArray, stack: StackedSlices) -> FloatArray:
     """Return w(k_ij, t_i), ``k`` (m, n) and ``t`` (m,): :func:`interpolated_variances` with each t looked up once."""
-    rows = np.repeat(np.arange(t.size), k.shape[1])
-    return PlacedTimes.among(t, stack).variances(k.ravel(), rows).reshape(k.shape)
+    return PlacedTimes.among(t, stack).variances_of_rows(k)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +134,11 @@ class PlacedTimes:
             log_factor = self.log_factor[self.of_factor[rows][beyond]]
             w[beyond] = variance_of_product(k[beyond], log_factor, self.stack)
         return w
+
+    def variances_of_rows(self, k: FloatArray) -> FloatArray:
+        """Return w(k_ij, t_i) of all the maturities, ``k`` (n, m)."""
+        rows = np.repeat(np.arange(k.shape[0]), k.shape[1])
+        return self.variances(k.ravel(), rows).reshape(k.shape)
 
 
 @kernel

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.interpolation import variances_of_rows
+from app.quant.interpolation import PlacedTimes
 from app.quant.surface import VolSurface
 
 TENOR_DAYS: Final = (7.0, 30.0, 90.0, 180.0)
@@ -48,25 +48,26 @@ def node_vols(surface: VolSurface) -> FloatArray:
     if not covered:
         return vols
     t = np.array(TENOR_DAYS)[covered] / 365.0
+    times = PlacedTimes.among(t, surface.stack)
     k = _SEARCH * np.sqrt(np.interp(t, surface.stack.maturities, surface.stack.at_the_money))[:, np.newaxis]
-    d1 = _d1(surface, k, t)
+    d1 = _d1(times, k)
     low = _last_above(d1)
     each, at = np.arange(t.size)[:, np.newaxis], np.maximum(low, 0)
     left, at_left = k[each, at], d1[each, at]
     chord = (k[each, at + 1] - left) / (d1[each, at + 1] - at_left)
     wings = left + (_D1 - at_left) * chord
     for _ in range(_CHORD_STEPS):
-        wings = wings + (_D1 - _d1(surface, wings, t)) * chord
+        wings = wings + (_D1 - _d1(times, wings)) * chord
     strikes = np.zeros((t.size, len(DELTA_NAMES)))
     strikes[:, _WINGS] = wings
-    found = np.sqrt(variances_of_rows(strikes, t, surface.stack) / t[:, np.newaxis])
+    found = np.sqrt(times.variances_of_rows(strikes) / t[:, np.newaxis])
     found[:, _WINGS] = np.where(low < 0, np.nan, found[:, _WINGS])
     vols[covered] = found
     return vols
 
 
-def _d1(surface: VolSurface, k: FloatArray, t: FloatArray) -> FloatArray:
-    deviation = np.sqrt(variances_of_rows(k, t, surface.stack))
+def _d1(times: PlacedTimes, k: FloatArray) -> FloatArray:
+    deviation = np.sqrt(times.variances_of_rows(k))
     return -k / deviation + 0.5 * deviation
 
 
