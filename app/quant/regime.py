@@ -77,15 +77,17 @@ def read_regime(
     state: RegimeState, innovations: Innovations, smiles: Sequence[Smile], surface: VolSurface, as_of_ms: int
 ) -> RegimeReading:
     """Return the regime of a chain whose quotes against ``surface`` are ``innovations``."""
-    log_spread = math.log(array_median(np.concatenate([s.ask_vol - s.bid_vol for s in smiles])))
+    ask, bid = (np.concatenate([getattr(s, side) for s in smiles]) for side in ("ask_vol", "bid_vol"))
+    log_spread = math.log(array_median(ask - bid))
     change = _features(innovations, smiles, surface)
     change[FEATURES.index("spread")] = 0.0 if state.log_spread is None else log_spread - state.log_spread
     steps = max(as_of_ms - surface.as_of_ms, LEAST_STEP_MS) / STEP_MS
-    scale = np.maximum(np.sqrt(np.array(state.squares)), FLOORS)
+    before = np.array(state.squares)
+    scale = np.maximum(np.sqrt(before), FLOORS)
     deviation = change / (scale * math.sqrt(steps))
-    cut = np.clip(deviation, -MOST_DEVIATIONS, MOST_DEVIATIONS) * scale
+    cut = np.minimum(np.maximum(deviation, -MOST_DEVIATIONS), MOST_DEVIATIONS) * scale
     memory = 1.0 / min(state.updates + FIRST_WEIGHT, MEMORY)
-    squares = np.array(state.squares) + memory * (cut**2 - np.array(state.squares))
+    squares = before + memory * (cut**2 - before)
     after = RegimeState(tuple(squares.tolist()), state.updates + 1, log_spread)
     worst = int(np.abs(deviation).argmax())
     if abs(deviation[worst]) <= THRESHOLD:

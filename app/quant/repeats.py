@@ -61,7 +61,6 @@ def repeated_share(chain: OptionChain, digests: Digests, memory: ChainMemory) ->
 
 
 def _digest(quotes: ExpiryQuotes) -> int:
-    digest = zlib.crc32(quotes.expiry_ms.to_bytes(8, "little", signed=True))
-    for column in (quotes.strike, quotes.is_call, quotes.bid, quotes.ask, quotes.bid_size, quotes.ask_size):
-        digest = zlib.crc32(np.ascontiguousarray(column).data, digest)
-    return digest
+    columns = quotes.strike, quotes.is_call, quotes.bid, quotes.ask, quotes.bid_size, quotes.ask_size
+    expiry = quotes.expiry_ms.to_bytes(8, "little", signed=True)
+    return zlib.crc32(b"".join((expiry, *(column.tobytes() for column in columns))))

@@ -57,9 +57,12 @@ def worst_jump(
     moves = np.sqrt(w / surface.maturities[at]) - innovations.vol[rows]
     bars = widening * innovations.half_width[rows]
     sizes = np.abs(moves) / bars
+    beyond = np.flatnonzero(sizes > 1.0)
+    if not beyond.size:
+        return None
     own = half_widths(surface.bands, at, innovations.k[rows])
     worst: UnconfirmedJump | None = None
-    for j in np.flatnonzero(sizes > 1.0).tolist():
+    for j in beyond.tolist():
         move, size, bar = float(moves[j]), float(sizes[j]), float(bars[j])
         z, i = float(innovations.deviations[rows[j]]), int(innovations.slice[rows[j]])
         mid, half_spread = _nearest(innovations, lone.counted & (innovations.slice == i), z, rules)
