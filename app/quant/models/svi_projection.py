@@ -9,6 +9,7 @@ from typing import Final
 
 from app.quant.arrays import FloatArray
 from app.quant.compiled import inner_kernel, kernel
+from app.quant.models.packed_curve import SHORT_OF_REORDERING
 
 SLOPE_LEAST: Final = 1e-6
 SLOPE_MOST: Final = 1.999
@@ -31,7 +32,17 @@ def quote_moments(k: FloatArray, w: FloatArray, weight: FloatArray, fixed: Float
         fixed[5] += b * w[j]
 
 
-@kernel
+@inner_kernel(fastmath=SHORT_OF_REORDERING, forceinline=True)
+def distances(k: FloatArray, m: float, sigma: float, distance: FloatArray) -> None:
+    """Write y and r of each quote, the rows of ``distance`` (2, n). Apart from the sums it runs on several lanes."""
+    s2 = sigma * sigma
+    for j in range(k.shape[0]):
+        y = k[j] - m
+        distance[0, j] = y
+        distance[1, j] = math.sqrt(y * y + s2)
+
+
+@kernel(fastmath=SHORT_OF_REORDERING, forceinline=True)
 def moments(
     k: FloatArray,
     w: FloatArray,
@@ -39,20 +50,21 @@ def moments(
     fixed: FloatArray,
     m: float,
     sigma: float,
+    distance: FloatArray,
     normal: FloatArray,
     rhs: FloatArray,
 ) -> None:
-    """Write the 3 x 3 normal equations of w on (1, p, q).
+    """Write the 3 x 3 normal equations of w on (1, p, q), and ``distance`` (2, n) as :func:`distances`.
 
     Only the sums with r need the quotes again: r^2 = y^2 + sigma^2, and those of y follow from those of k.
     """
+    distances(k, m, sigma, distance)
     s2 = sigma * sigma
     sr = sry = trw = 0.0
     for j in range(k.shape[0]):
-        y = k[j] - m
-        r = weight[j] * math.sqrt(y * y + s2)
+        r = weight[j] * distance[1, j]
         sr += r
-        sry += r * y
+        sry += r * distance[0, j]
         trw += r * w[j]
     s0 = fixed[0]
     sy = fixed[1] - m * s0
@@ -126,50 +138,59 @@ def bounded_linear(normal: FloatArray, rhs: FloatArray, total: float, edge: Floa
     return best
 
 
-@inner_kernel
+@inner_kernel(fastmath=SHORT_OF_REORDERING)
 def curvature(
-    k: FloatArray, w: FloatArray, weight: FloatArray, m: float, sigma: float, linear: FloatArray, H: FloatArray
+    w: FloatArray,
+    weight: FloatArray,
+    distance: FloatArray,
+    sigma: float,
+    linear: FloatArray,
+    normal: FloatArray,
+    H: FloatArray,
 ) -> tuple[float, float]:
     """Return the gradient of half the misfit in (m, ln sigma), and write those two rows of its Hessian.
 
-    ``H`` (5, 5) is in the order (a, u, v, m, ln sigma), its lower triangle alone.
+    With c = (u + v)/2, d = (v - u)/2 the model is w = a + d y + c r, its derivatives -(d + c y / r) and c sigma^2 / r:
+    all sums are those of y^i / r^j and of the error e times them. sum e = 0, as ``linear`` has the best a. ``H`` (5, 5)
+    is in the order (a, u, v, m, ln sigma), its lower triangle alone.
     """
     c = 0.5 * (linear[1] + linear[2])
     d = 0.5 * (linear[2] - linear[1])
     s2 = sigma * sigma
-    gm = gs = ma = my = mr = sa = sy = sr = mm = ms = ss = 0.0
-    for j in range(k.shape[0]):
-        y = k[j] - m
-        r = math.sqrt(y * y + s2)
+    by_r = y_by_r = by_r2 = y_by_r2 = e_by_r = ey_by_r = e_by_r3 = ey_by_r3 = 0.0
+    for j in range(w.shape[0]):
+        y, r = distance[0, j], distance[1, j]
         inverse = 1.0 / r
-        z = y * inverse
-        by_s = c * s2 * inverse
-        by_m = -d - c * z
-        error = weight[j] * (linear[0] + d * y + c * r - w[j])
-        bend = error * by_s * inverse * inverse
-        wm, ws = weight[j] * by_m, weight[j] * by_s
-        gm += error * by_m
-        gs += error * by_s
-        ma += wm
-        my += wm * y - error
-        mr += wm * r - error * z
-        sa += ws
-        sy += ws * y
-        sr += ws * r + error * s2 * inverse
-        mm += wm * by_m + bend
-        ms += wm * by_s + bend * y
-        ss += ws * by_s + bend * (r * r + y * y)
-    H[3, 0], H[3, 1], H[3, 2], H[3, 3] = ma, 0.5 * (mr - my), 0.5 * (mr + my), mm
-    H[4, 0], H[4, 1], H[4, 2], H[4, 3], H[4, 4] = sa, 0.5 * (sr - sy), 0.5 * (sr + sy), ms, ss
-    return gm, gs
+        per_r = weight[j] * inverse
+        by_r += per_r
+        y_by_r += per_r * y
+        per_r2 = per_r * inverse
+        by_r2 += per_r2
+        y_by_r2 += per_r2 * y
+        error = per_r * (linear[0] + d * y + c * r - w[j])
+        e_by_r += error
+        ey_by_r += error * y
+        error_per_r2 = error * inverse * inverse
+        e_by_r3 += error_per_r2
+        ey_by_r3 += error_per_r2 * y
+    s0, sy, sr = normal[0, 0], normal[0, 2] - normal[0, 1], normal[0, 2] + normal[0, 1]
+    cs2 = c * s2
+    my = -d * sy - c * (sr - s2 * by_r)
+    mr = -d * sr - c * sy - ey_by_r
+    ay, ar = cs2 * y_by_r, cs2 * s0 + s2 * e_by_r
+    H[3, 0], H[3, 1], H[3, 2] = -d * s0 - c * y_by_r, 0.5 * (mr - my), 0.5 * (mr + my)
+    H[3, 3] = d * d * s0 + 2.0 * c * d * y_by_r + c * c * (s0 - s2 * by_r2) + cs2 * e_by_r3
+    H[4, 0], H[4, 1], H[4, 2] = cs2 * by_r, 0.5 * (ar - ay), 0.5 * (ar + ay)
+    H[4, 3] = cs2 * (ey_by_r3 - d * by_r - c * y_by_r2)
+    H[4, 4] = cs2 * (cs2 * by_r2 + 2.0 * e_by_r - s2 * e_by_r3)
+    return -c * ey_by_r, cs2 * e_by_r
 
 
 @kernel
 def projected_curvature(
-    k: FloatArray,
     w: FloatArray,
     weight: FloatArray,
-    m: float,
+    distance: FloatArray,
     sigma: float,
     linear: FloatArray,
     normal: FloatArray,
@@ -178,10 +199,10 @@ def projected_curvature(
     """Return gradient (2) and Hessian (11, 12, 22) of half the misfit in (m, ln sigma) at its best ``linear``.
 
     a and the wings off their bounds are projected out: S = H_zz - H_zl H_ll^-1 H_lz. Where S is not positive its
-    modulus (S^2)^(1/2) stands for it: downhill along every axis. ``normal`` is that of (m, sigma), ``H`` (5, 5) room
-    to work.
+    modulus (S^2)^(1/2) stands for it: downhill along every axis. ``distance`` and ``normal`` are those of
+    (m, sigma), ``H`` (5, 5) room to work.
     """
-    g1, g2 = curvature(k, w, weight, m, sigma, linear, H)
+    g1, g2 = curvature(w, weight, distance, sigma, linear, normal, H)
     for p in range(3):
         for z in range(p + 1):
             H[p, z] = normal[p, z]

@@ -78,11 +78,12 @@ def fit_slice(
     span = max(high - low, SPAN_LEAST)
     sums, normal, H, room = np.empty(6), np.empty((3, 3)), np.empty((5, 5)), np.empty((4, 3))
     rhs, linear, edge, kept = room[0], room[1], room[2], room[3]
+    distance = np.empty((2, k.shape[0]))
     quote_moments(k, w, weight, sums)
     m, log_sigma, best = 0.0, 0.0, math.inf
     for centre in CENTRES:
         for width in WIDTHS:
-            moments(k, w, weight, sums, lowest + centre * span, width * span, normal, rhs)
+            moments(k, w, weight, sums, lowest + centre * span, width * span, distance, normal, rhs)
             value = bounded_linear(normal, rhs, sums[5], edge, linear)
             if value < best:
                 best = value
@@ -94,14 +95,14 @@ def fit_slice(
     shape = (0.0, 0.0, 0.0, 0.0, 0.0)
     for _ in range(max_iterations):
         sigma = math.exp(trial_log)
-        moments(k, w, weight, sums, trial_m, sigma, normal, rhs)
+        moments(k, w, weight, sums, trial_m, sigma, distance, normal, rhs)
         value = bounded_linear(normal, rhs, sums[5], edge, linear)
         if value < best:
             best = value
             m, log_sigma = trial_m, trial_log
             for p in range(3):
                 kept[p] = linear[p]
-            shape = projected_curvature(k, w, weight, m, sigma, linear, normal, H)
+            shape = projected_curvature(w, weight, distance, sigma, linear, normal, H)
             damping *= 0.2
         else:
             damping = max(damping, 1e-6) * 8.0

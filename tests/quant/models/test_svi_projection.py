@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.quant.models.svi_projection import bounded_linear, moments, projected_curvature, quote_moments
+from app.quant.models.svi_projection import bounded_linear, curvature, moments, projected_curvature, quote_moments
 from tests.quant.models.test_svi_slice import svi
 
 
@@ -18,7 +18,8 @@ def test_moments_and_curvature_are_those_of_the_projected_problem(m: float, log_
     w = svi(k, 0.01, 0.2, -0.3, 0.03, 0.15) + 2e-4 * np.cos(40.0 * k)
     sums, normal, rhs, linear = np.empty(6), np.empty((3, 3)), np.empty(3), np.empty(3)
     quote_moments(k, w, weight, sums)
-    moments(k, w, weight, sums, m, np.exp(log_sigma), normal, rhs)
+    distance = np.empty((2, 23))
+    moments(k, w, weight, sums, m, np.exp(log_sigma), distance, normal, rhs)
     misfit = bounded_linear(normal, rhs, sums[5], np.empty(3), linear)
     r = np.hypot(k - m, np.exp(log_sigma))
     basis = np.stack([np.ones(k.shape), 0.5 * (r - k + m), 0.5 * (r + k - m)])
@@ -39,6 +40,37 @@ def test_moments_and_curvature_are_those_of_the_projected_problem(m: float, log_
     )
     vectors = np.linalg.eigh(hessian)
     modulus = vectors[1] * np.abs(vectors[0]) @ vectors[1].T
-    g1, g2, h11, h12, h22 = projected_curvature(k, w, weight, m, np.exp(log_sigma), linear, normal, np.empty((5, 5)))
+    sigma, room = np.exp(log_sigma), np.empty((5, 5))
+    g1, g2, h11, h12, h22 = projected_curvature(w, weight, distance, sigma, linear, normal, room)
     np.testing.assert_allclose([g1, g2], gradient, rtol=1e-3)
     np.testing.assert_allclose([[h11, h12], [h12, h22]], modulus, rtol=2e-3, atol=2e-3 * np.abs(modulus).max())
+
+
+def plain_curvature(
+    k: np.ndarray, w: np.ndarray, weight: np.ndarray, linear: np.ndarray, m: float, sigma: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradient of half the misfit in (a, u, v, m, ln sigma) and its Hessian's last two rows."""
+    a, u, v = linear
+    c, d, y, s2 = 0.5 * (u + v), 0.5 * (v - u), k - m, sigma * sigma
+    r, one = np.hypot(y, sigma), np.ones(k.shape)
+    error = weight * (a + d * y + c * r - w)
+    by = np.stack([one, 0.5 * (r - y), 0.5 * (r + y), -d - c * y / r, c * s2 / r])
+    bend = c * s2 / r**3
+    by_m = np.stack([0.0 * one, 0.5 * (1.0 - y / r), -0.5 * (1.0 + y / r), bend, bend * y])
+    by_s = np.stack([0.0 * one, 0.5 * s2 / r, 0.5 * s2 / r, bend * y, bend * (r * r + y * y)])
+    return by @ error, (by * weight) @ by[3:].T + np.stack([by_m @ error, by_s @ error]).T
+
+
+@pytest.mark.parametrize(("m", "sigma"), [(0.02, 0.15), (-0.1, 0.3), (0.35, 0.01), (-1.2, 0.4)])
+def test_curvature_is_that_of_all_five_parameters(m: float, sigma: float) -> None:
+    k, weight = np.linspace(-0.5, 0.4, 23), np.linspace(1.0, 2.0, 23)
+    w = svi(k, 0.01, 0.2, -0.3, 0.03, 0.15) + 2e-4 * np.cos(40.0 * k)
+    sums, normal, rhs, linear = np.empty(6), np.empty((3, 3)), np.empty(3), np.empty(3)
+    distance, hessian = np.empty((2, 23)), np.zeros((5, 5))
+    quote_moments(k, w, weight, sums)
+    moments(k, w, weight, sums, m, sigma, distance, normal, rhs)
+    bounded_linear(normal, rhs, sums[5], np.empty(3), linear)
+    gradient = curvature(w, weight, distance, sigma, linear, normal, hessian)
+    plain, rows = plain_curvature(k, w, weight, linear, m, sigma)
+    np.testing.assert_allclose(gradient, plain[3:], rtol=1e-12, atol=1e-12 * np.abs(plain[3:]).max())
+    np.testing.assert_allclose(hessian[3:], np.tril(rows.T, 3), rtol=1e-12, atol=1e-12 * np.abs(rows).max())
