@@ -13,12 +13,16 @@ import numpy as np
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import inner_kernel, kernel
 from app.quant.elementary import natural_log
+from app.quant.models.packed_curve import SHORT_OF_REORDERING
 from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, QUOTE_ROWS, WEIGHT, WIDTH, K, loss
 from app.quant.models.sabr_curve import least_correction
 
-TILT, SHRINK = 5, 6
-"""Rows of a slice's quotes after quote_loss.py's: exp(-b k / 2) and 1 / S, which a fixed beta leaves alone."""
-ROWS: Final = QUOTE_ROWS + 2
+TILT, SHRINK, RUN, INVERSE_RUN = 5, 6, 7, 8
+"""Rows of a slice's quotes after quote_loss.py's: exp(-b k / 2), 1 / S, k / TILT and its inverse, which a fixed beta
+leaves alone."""
+ROWS: Final = QUOTE_ROWS + 4
+LANES: Final = 8
+"""Quotes filled at once on the widest hardware: a slice is filled up to a multiple, or its last ones go one by one."""
 
 SERIES_REACH: Final = 1e-3
 """|z| below which X is the first five terms of its series; the closed form loses 1/z of its first derivatives."""
@@ -50,39 +54,60 @@ def fit_slices(
     ``x`` and ``found`` have a row a slice; starts are moved into their bounds, and ``found`` gets objective, iterations
     and 1 where it stopped falling.
     """
-    b = 1.0 - beta
+    most = 0
     for i in range(t.shape[0]):
-        first, n = offsets[i], offsets[i + 1] - offsets[i]
-        own = np.empty((ROWS, n))
-        for j in range(n):
-            for row in range(QUOTE_ROWS):
-                own[row, j] = quotes[row, first + j]
-            bk2 = (b * own[K, j]) ** 2
-            own[TILT, j] = math.exp(-0.5 * b * own[K, j]) if b > 0.0 else 1.0
-            own[SHRINK, j] = 1.0 / (1.0 + bk2 / 24.0 + bk2 * bk2 / 1920.0)
+        most = max(most, offsets[i + 1] - offsets[i])
+    own, model = np.empty((ROWS, most + LANES)), np.empty((4, most + LANES))
+    for i in range(t.shape[0]):
+        copy_slice(quotes, offsets[i], offsets[i + 1], beta, own)
         for j in range(3):
             x[i, j] = min(max(x[i, j], LOWEST[j]), HIGHEST[j])
-        objective, count, settled = fit_slice(kind, own, t[i], beta, x[i], steps)
+        n = offsets[i + 1] - offsets[i]
+        objective, count, settled = fit_slice(kind, own, n, t[i], beta, x[i], steps, model)
         found[i, 0], found[i, 1], found[i, 2] = objective, count, 1.0 if settled else 0.0
 
 
 @inner_kernel
+def copy_slice(quotes: FloatArray, first: int, end: int, beta: float, own: FloatArray) -> None:
+    """Write the columns ``first:end`` of ``quotes`` and the rows made of them; the last one again up to full lanes."""
+    b = 1.0 - beta
+    for j in range(end - first):
+        for row in range(QUOTE_ROWS):
+            own[row, j] = quotes[row, first + j]
+        k = own[K, j]
+        bk2 = (b * k) ** 2
+        tilt = math.exp(-0.5 * b * k) if b > 0.0 else 1.0
+        own[TILT, j] = tilt
+        own[SHRINK, j] = 1.0 / (1.0 + bk2 / 24.0 + bk2 * bk2 / 1920.0)
+        own[RUN, j] = k / tilt
+        own[INVERSE_RUN, j] = tilt / k
+    for j in range(end - first, full_lanes(end - first)):
+        for row in range(ROWS):
+            own[row, j] = own[row, end - first - 1]
+
+
+@inner_kernel
+def full_lanes(n: int) -> int:
+    """Return ``n`` rounded up to a multiple of LANES."""
+    return (n + LANES - 1) // LANES * LANES
+
+
+@inner_kernel
 def fit_slice(
-    kind: int, quotes: FloatArray, t: float, beta: float, x: FloatArray, steps: int
+    kind: int, quotes: FloatArray, n: int, t: float, beta: float, x: FloatArray, steps: int, model: FloatArray
 ) -> tuple[float, int, bool]:
-    """Improve ``x`` in place against ``quotes``, shape (ROWS, n); return (objective, iterations, whether it stopped
-    falling). A start outside Hagan's domain is brought inside by less nu.
+    """Improve ``x`` in place against the first ``n`` of ``quotes``, shape (ROWS, >= full_lanes(n)); return (objective,
+    iterations, whether it stopped falling). A start outside Hagan's domain is brought inside by less nu.
 
     The equations are summed at one place: each place more would compile the whole pass again.
     """
-    model = np.empty((4, quotes.shape[1]))
     equations, tried = np.empty(9), np.empty(9)
     moved, step = np.empty(3), np.empty(3)
     for j in range(3):
         moved[j] = x[j]
     objective, damping = np.inf, FIRST_DAMPING
     for count in range(steps + 1):
-        reached = normal_equations(kind, quotes, t, beta, moved, model, tried)
+        reached = normal_equations(kind, quotes, n, t, beta, moved, model, tried)
         fall = objective - reached
         if reached < objective:
             objective = reached
@@ -99,24 +124,35 @@ def fit_slice(
             return objective, count, True
         hold_at_bounds(x, equations)
         damped_step(equations, damping, step)
+        predicted = 0.0
         for j in range(3):
+            predicted -= 0.5 * equations[j] * step[j]
             move = min(max(step[j], -LONGEST_STEP), LONGEST_STEP)
             moved[j] = min(max(x[j] + move, LOWEST[j]), HIGHEST[j])
+        if predicted <= SETTLED * objective:
+            return objective, count, True
     return objective, steps, False
 
 
-@inner_kernel
+@inner_kernel(fastmath=SHORT_OF_REORDERING)
 def normal_equations(
-    kind: int, quotes: FloatArray, t: float, beta: float, x: FloatArray, model: FloatArray, equations: FloatArray
+    kind: int,
+    quotes: FloatArray,
+    n: int,
+    t: float,
+    beta: float,
+    x: FloatArray,
+    model: FloatArray,
+    equations: FloatArray,
 ) -> float:
     """Fill gradient (3) and the Gauss-Newton Hessian's lower triangle (6); return the objective, inf outside Hagan's
     domain."""
     if not least_correction(math.exp(x[0]), math.exp(x[1]), math.tanh(x[2]), beta, t) > 0.0:
         return np.inf
-    fill_vols(quotes, t, beta, x, model)
+    fill_vols(quotes, full_lanes(n), t, beta, x, model)
     objective = g0 = g1 = g2 = 0.0
     h00 = h10 = h11 = h20 = h21 = h22 = 0.0
-    for i in range(quotes.shape[1]):
+    for i in range(n):
         error = POINTS * model[0, i] - quotes[MID, i]
         value, slope, curvature = loss(kind, error, quotes[WEIGHT, i], quotes[OUTSIDE, i], quotes[WIDTH, i])
         d0, d1, d2 = POINTS * model[1, i], POINTS * model[2, i], POINTS * model[3, i]
@@ -137,9 +173,9 @@ def normal_equations(
     return objective
 
 
-@kernel
-def fill_vols(quotes: FloatArray, t: float, beta: float, x: FloatArray, model: FloatArray) -> None:
-    """Fill the vols of the quotes' strikes and their derivatives by x, shape (4, n)."""
+@kernel(fastmath=SHORT_OF_REORDERING)
+def fill_vols(quotes: FloatArray, n: int, t: float, beta: float, x: FloatArray, model: FloatArray) -> None:
+    """Fill the vols of the first ``n`` strikes and their derivatives by x, shape (4, n)."""
     level, nu, rho = math.exp(x[0]), math.exp(x[1]), math.tanh(x[2])
     b = 1.0 - beta
     linear, square = 0.25 * rho * beta * nu * t, b * b / 24.0 * t
@@ -154,10 +190,11 @@ def fill_vols(quotes: FloatArray, t: float, beta: float, x: FloatArray, model: F
     )
     d2, d3, d4 = rho, (15.0 * r2 - 3.0) / 8.0, rho * (7.0 * r2 - 3.0) / 2.0
     above, below = 1.0 / (1.0 - rho), 1.0 / (1.0 - r2)
-    for i in range(quotes.shape[1]):
+    pace, inverse_pace = -nu / level, -level / nu
+    for i in range(n):
         a = level * quotes[TILT, i]
-        z = -nu * quotes[K, i] / a
-        inverse_z = 1.0 / z
+        z = pace * quotes[RUN, i]
+        inverse_z = inverse_pace * quotes[INVERSE_RUN, i]
         root = math.sqrt(1.0 - 2.0 * rho * z + z * z)
         inverse_root = 1.0 / root
         y = z - rho

@@ -104,12 +104,14 @@ def kernel_quotes(k: np.ndarray, beta: float) -> np.ndarray:
     bk2 = ((1.0 - beta) * k) ** 2
     quotes[0], quotes[4] = k, UNBOUNDED_SCALE
     quotes[5], quotes[6] = np.exp(-0.5 * (1.0 - beta) * k), 1.0 / (1.0 + bk2 / 24.0 + bk2**2 / 1920.0)
+    quotes[7] = k / quotes[5]
+    quotes[8] = np.divide(1.0, quotes[7], out=np.full(k.shape, np.inf), where=k != 0.0)
     return quotes
 
 
 def model_vols(x, k: np.ndarray, t: float, beta: float) -> np.ndarray:
     model = np.empty((4, k.shape[0]))
-    fill_vols(kernel_quotes(k, beta), t, beta, np.asarray(x), model)
+    fill_vols(kernel_quotes(k, beta), k.shape[0], t, beta, np.asarray(x), model)
     return model
 
 
