@@ -44,6 +44,8 @@ EMPHASES: Final = {
     Objective.STUDENT_T: (BY_NOISE, 1.0),
 }
 """By objective: what its weights are made of, and its width in units of the noise where that counts."""
+_KINDS: Final = {Objective.HUBER: HUBER, Objective.STUDENT_T: STUDENT_T}
+"""Objectives whose loss is not the dead zone's."""
 
 
 @kernel
@@ -78,7 +80,7 @@ def loss(kind: int, error: float, weight: float, outside: float, width: float) -
 
 def loss_kind(objective: Objective) -> int:
     """Return the kernel's number of an objective's loss."""
-    return {Objective.HUBER: HUBER, Objective.STUDENT_T: STUDENT_T}.get(objective, DEAD_ZONE)
+    return _KINDS.get(objective, DEAD_ZONE)
 
 
 def quote_weights(objective: Objective, half_spread: FloatArray, noise: FloatArray, offsets: IntArray) -> FloatArray:

@@ -11,7 +11,7 @@ from app.quant.arrays import FloatArray, IntArray
 from app.quant.errors import InvalidParameters
 from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState, SurfaceSolution
 from app.quant.models.quote_loss import POINTS, UNBOUNDED_SCALE, WEIGHT, loss_kind
-from app.quant.models.sabr_curve import SabrCurve, sabr_curve
+from app.quant.models.sabr_curve import SabrCurve, curve_numbers, sabr_curve
 from app.quant.models.sabr_slice import fit_slices
 from app.quant.models.sabr_start import parabola_starts
 from app.quant.models.surface_quotes import SurfaceQuotes
@@ -58,34 +58,37 @@ class _Targets:
 
     def __init__(self, smiles: Sequence[Smile], previous: Sequence[SliceState], options: FitOptions) -> None:
         known = {state.expiry_ms: state for state in previous}
-        self._smiles = smiles
         self._known = [known.get(smile.expiry_ms) for smile in smiles]
         objective = options.objective or DEFAULT_OBJECTIVE
         self._kind = loss_kind(objective)
         self._steps = options.max_iterations
         quotes = SurfaceQuotes(smiles)
-        self._sizes = np.diff(quotes.offsets)
         self._t = quotes.t
+        self._forward: FloatArray = np.array([smile.forward for smile in smiles])
+        self._own_offsets, self._own_quotes = quotes.offsets, quotes.weighed(objective)
         self._offsets, self._quotes = _remembering(
-            quotes.offsets, quotes.weighed(objective), self._known, options.prior_strength
+            self._own_offsets, self._own_quotes, self._known, options.prior_strength
         )
 
     def solve(self, beta: float) -> SurfaceSolution:
         """Return the fit at a fixed beta."""
-        x, found = np.empty((len(self._smiles), 3)), np.empty((len(self._smiles), 3))
-        parabola_starts(self._offsets, self._sizes, self._quotes, self._t, beta, x)
-        remembered = [_remembered(state, beta) for state in self._known]
-        for row, curve in zip(x, remembered, strict=True):
-            if curve is not None:
-                row[:] = math.log(curve.level), math.log(curve.nu), math.atanh(curve.rho)
+        x, found = np.empty((2, len(self._known), 3))
+        parabola_starts(self._own_offsets, self._own_quotes, self._t, beta, x)
+        remembered = {i: curve for i, state in enumerate(self._known) if (curve := _remembered(state, beta))}
+        for i, curve in remembered.items():
+            x[i] = math.log(curve.level), math.log(curve.nu), math.atanh(curve.rho)
         fit_slices(self._kind, self._offsets, self._quotes, self._t, beta, x, self._steps, found)
         objectives, iterations, settled = found.T.tolist()
+        objective = sum(objectives)
+        numbers = curve_numbers(x, beta, self._t, self._forward).tolist()
+        # Where a misfit is finite, Hagan's formula gave it at these very numbers: they need no second look.
+        curve_of = SabrCurve._make if math.isfinite(objective) else _checked
         return SurfaceSolution(
-            curves=tuple(_curve(row, beta, smile) for row, smile in zip(x.tolist(), self._smiles, strict=True)),
+            curves=tuple(map(curve_of, numbers)),
             status=FitStatus.CONVERGED if all(settled) else FitStatus.MAX_ITERATIONS,
             iterations=int(max(iterations)),
-            objective=sum(objectives),
-            warm=all(curve is not None for curve in remembered),
+            objective=objective,
+            warm=len(remembered) == len(x),
         )
 
 
@@ -120,10 +123,8 @@ def _remembered(state: SliceState | None, beta: float) -> SabrCurve | None:
     return None
 
 
-def _curve(x: Sequence[float], beta: float, smile: Smile) -> SabrCurve:
-    log_level, log_nu, atanh_rho = x
-    alpha = math.exp(log_level) * smile.forward ** (1.0 - beta)
-    return SabrCurve(alpha, beta, math.tanh(atanh_rho), math.exp(log_nu), smile.t, smile.forward)
+def _checked(numbers: Sequence[float]) -> SabrCurve:
+    return SabrCurve(*numbers)
 
 
 def _best_beta(targets: _Targets) -> SurfaceSolution:

@@ -12,8 +12,7 @@ An expansion in nu^2 t: it may hold arbitrage far out or late, which the certifi
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -32,14 +31,7 @@ Jet = tuple[FloatArray, FloatArray, FloatArray]
 """A function of k with its first and second derivative."""
 
 
-@dataclass(frozen=True, slots=True)
-class SabrCurve:
-    """One slice; ``alpha`` in units of forward^(1 - beta), ``nu`` per root year, ``t`` in years.
-
-    Raises InvalidParameters outside alpha > 0, 0 <= beta <= 1, |rho| < 1, nu > 0, t > 0, forward > 0, and where
-    Hagan's H is not positive for some |k| <= 5.
-    """
-
+class _Numbers(NamedTuple):
     alpha: float
     beta: float
     rho: float
@@ -47,9 +39,24 @@ class SabrCurve:
     t: float
     forward: float
 
-    def __post_init__(self) -> None:
-        numbers = (self.alpha, self.beta, self.rho, self.nu, self.t, self.forward)
-        if not all(map(math.isfinite, numbers)):
+
+class SabrCurve(_Numbers):
+    """One slice; ``alpha`` in units of forward^(1 - beta), ``nu`` per root year, ``t`` in years.
+
+    Raises InvalidParameters outside alpha > 0, 0 <= beta <= 1, |rho| < 1, nu > 0, t > 0, forward > 0, and where
+    Hagan's H is not positive for some |k| <= 5. A tuple, whose ``_make`` takes numbers that are known to lie inside.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, alpha: float, beta: float, rho: float, nu: float, t: float, forward: float) -> Self:
+        """Return the curve of these numbers."""
+        curve = super().__new__(cls, alpha, beta, rho, nu, t, forward)
+        curve._check()
+        return curve
+
+    def _check(self) -> None:
+        if not all(map(math.isfinite, self)):
             raise InvalidParameters(f"SABR parameters must be finite, got {self}")
         if min(self.alpha, self.nu, self.t, self.forward) <= 0.0:
             raise InvalidParameters(f"SABR needs alpha, nu, t and forward > 0; got {self}")
@@ -105,6 +112,20 @@ def sabr_curve(parameters: Mapping[str, Any], *, t: float, forward: float) -> Sa
     """Return the curve that :meth:`SabrCurve.parameters` described. Raises InvalidParameters outside the domain."""
     alpha, beta, rho, nu = (float(parameters[name]) for name in ("alpha", "beta", "rho", "nu"))
     return SabrCurve(alpha, beta, rho, nu, t, forward)
+
+
+@kernel
+def curve_numbers(x: FloatArray, beta: float, t: FloatArray, forward: FloatArray) -> FloatArray:
+    """Return a row of :class:`SabrCurve`'s numbers for each slice with coordinates ``x`` (sabr_slice.py)."""
+    numbers = np.empty((x.shape[0], 6))
+    for i in range(x.shape[0]):
+        numbers[i, 0] = math.exp(x[i, 0]) * forward[i] ** (1.0 - beta)
+        numbers[i, 1] = beta
+        numbers[i, 2] = math.tanh(x[i, 2])
+        numbers[i, 3] = math.exp(x[i, 1])
+        numbers[i, 4] = t[i]
+        numbers[i, 5] = forward[i]
+    return numbers
 
 
 @kernel

@@ -3,8 +3,6 @@
 import math
 from typing import Final
 
-import numpy as np
-
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.models.quote_loss import MID, POINTS, K
@@ -16,16 +14,14 @@ START_RHO: Final = 0.9
 
 
 @kernel
-def parabola_starts(
-    offsets: IntArray, sizes: IntArray, quotes: FloatArray, t: FloatArray, beta: float, x: FloatArray
-) -> None:
-    """Write x = (ln level, ln nu, atanh rho) of each slice from the parabola through its first ``sizes[i]`` quotes.
+def parabola_starts(offsets: IntArray, quotes: FloatArray, t: FloatArray, beta: float, x: FloatArray) -> None:
+    """Write x = (ln level, ln nu, atanh rho) of each slice from the parabola through its quotes.
 
     To second order in k, vol = level (1 + ...) with slope (rho nu - b level) / 2 and, for b = 0, curvature
     (2 - 3 rho^2) nu^2 / (12 level), hence nu^2 = 6 level c2 + 6 (slope + b level / 2)^2 (Hagan et al. 2002, eq. 3.1).
     """
     for i in range(t.shape[0]):
-        first, last = offsets[i], offsets[i] + sizes[i]
+        first, last = offsets[i], offsets[i + 1]
         k, vol = quotes[K, first:last], quotes[MID, first:last] / POINTS
         at_the_money = interpolated(k, vol, 0.0)
         deviation = at_the_money * math.sqrt(t[i])
@@ -52,20 +48,24 @@ def interpolated(k: FloatArray, value: FloatArray, at: float) -> float:
 @kernel
 def tapered_parabola(z: FloatArray, value: FloatArray) -> tuple[float, float, float]:
     """Return (c0, c1, c2) of the least-squares parabola through ``value``, errors weighed by 1 / (1 + z^2)."""
-    moments, right = np.zeros(5), np.zeros(3)
+    s0 = s1 = s2 = s3 = s4 = r0 = r1 = r2 = 0.0
     for j in range(z.shape[0]):
         taper = 1.0 / (1.0 + z[j] * z[j])
-        weight = taper * taper
-        for power in range(5):
-            moments[power] += weight
-            if power < 3:
-                right[power] += weight * value[j]
-            weight *= z[j]
-    s0, s1, s2, s3, s4 = moments[0], moments[1], moments[2], moments[3], moments[4]
+        w0 = taper * taper
+        w1 = w0 * z[j]
+        w2 = w1 * z[j]
+        s0 += w0
+        s1 += w1
+        s2 += w2
+        s3 += w2 * z[j]
+        s4 += w2 * z[j] * z[j]
+        r0 += w0 * value[j]
+        r1 += w1 * value[j]
+        r2 += w2 * value[j]
     l1, l2 = s1 / s0, s2 / s0
     d1 = s2 - l1 * s1
     q = s3 - l2 * s1
-    r1 = right[1] - l1 * right[0]
-    c2 = (right[2] - l2 * right[0] - q / d1 * r1) / (s4 - l2 * s2 - q / d1 * q)
-    c1 = (r1 - q * c2) / d1
-    return (right[0] - s1 * c1 - s2 * c2) / s0, c1, c2
+    slope = r1 - l1 * r0
+    c2 = (r2 - l2 * r0 - q / d1 * slope) / (s4 - l2 * s2 - q / d1 * q)
+    c1 = (slope - q * c2) / d1
+    return (r0 - s1 * c1 - s2 * c2) / s0, c1, c2

@@ -14,7 +14,7 @@ from app.quant.errors import InvalidParameters
 from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState
 from app.quant.models.quote_loss import POINTS, UNBOUNDED_SCALE
 from app.quant.models.sabr import Sabr
-from app.quant.models.sabr_curve import SabrCurve, least_correction, sabr_curve
+from app.quant.models.sabr_curve import SabrCurve, curve_numbers, least_correction, sabr_curve
 from app.quant.models.sabr_slice import HIGHEST, LOWEST, ROWS, damped_step, fill_vols
 from app.quant.smile import Smile
 
@@ -293,6 +293,25 @@ def test_warm_start_and_memory():
         for strength in (0.1, 1.0)
     )
     assert 0.6 < strong < weak < 0.62
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_fitted_curves_are_those_of_their_coordinates_and_lie_in_the_domain(beta):
+    x, t, forward = np.array([[-0.5, 0.2, -0.9], [-1.2, 1.1, 0.4]]), np.array([0.1, 0.02]), np.array([100.0, 5e4])
+    numbers = curve_numbers(x, beta, t, forward)
+    for row, (level, nu, rho), years, at in zip(numbers, x, t, forward, strict=True):
+        alpha = np.exp(level) * at ** (1.0 - beta)
+        np.testing.assert_allclose(row, [alpha, beta, np.tanh(rho), np.exp(nu), years, at], rtol=1e-14)
+    curves = Sabr(beta).fit(recorded_smiles(), (), FitOptions()).curves
+    assert tuple(SabrCurve(**curve.parameters(), t=curve.t, forward=curve.forward) for curve in curves) == curves
+
+
+def test_a_fit_that_never_came_into_the_domain_raises():
+    before, later = (SabrCurve(0.6, 1.0, -0.9, nu, t, 100.0) for nu, t in ((6.0, 0.05), (0.3, 5.0)))
+    smile = smile_of(later, np.linspace(-0.4, 0.4, 21))
+    options = FitOptions(prior_strength=0.0, max_iterations=1)
+    with pytest.raises(InvalidParameters, match="correction"):
+        Sabr().fit([smile], (SliceState(1, 5.0, before),), options)
 
 
 def test_free_beta_is_no_worse_than_a_fixed_one():
