@@ -2,24 +2,22 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
 
-from app.quant.arrays import FloatArray, IntArray
+from app.quant.arrays import FloatArray
 from app.quant.errors import InvalidParameters
 from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState, SurfaceSolution
-from app.quant.models.quote_loss import POINTS, UNBOUNDED_SCALE, WEIGHT, loss_kind
+from app.quant.models.quote_loss import loss_kind
 from app.quant.models.sabr_curve import SabrCurve, curve_numbers, sabr_curve
+from app.quant.models.sabr_memory import with_memory
 from app.quant.models.sabr_slice import fit_slices
 from app.quant.models.sabr_start import parabola_starts
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.smile import Smile
 
 DEFAULT_OBJECTIVE: Final = Objective.MIX
-PRIOR_NODES: Final = np.linspace(-1.5, 1.5, 9)
-"""Where the previous smile is remembered, in standard deviations at the money."""
 BETA_STEPS: Final = 12
 """Golden-section steps for a free beta: to 0.003, finer than any smile tells it."""
 GOLDEN: Final = 0.6180339887498949
@@ -66,7 +64,7 @@ class _Targets:
         self._t = quotes.t
         self._forward: FloatArray = np.array([smile.forward for smile in smiles])
         self._own_offsets, self._own_quotes = quotes.offsets, quotes.weighed(objective)
-        self._offsets, self._quotes = _remembering(
+        self._offsets, self._quotes = with_memory(
             self._own_offsets, self._own_quotes, self._known, options.prior_strength
         )
 
@@ -90,30 +88,6 @@ class _Targets:
             objective=objective,
             warm=len(remembered) == len(x),
         )
-
-
-def _remembering(
-    offsets: IntArray, quotes: FloatArray, known: Sequence[SliceState | None], prior_strength: float
-) -> tuple[IntArray, FloatArray]:
-    """Return ``quotes`` with the previous smiles' vols, where they are known, as quotes behind those of their slice.
-
-    The memory weighs prior_strength times the quotes, whatever their number.
-    """
-    if prior_strength <= 0.0 or not any(known):
-        return offsets, quotes
-    slices = [
-        own if state is None else np.concatenate([own, _memory(state, prior_strength * own[WEIGHT].sum())], axis=1)
-        for own, state in zip(np.split(quotes, offsets[1:-1], axis=1), known, strict=True)
-    ]
-    return np.array([0, *accumulate(own.shape[1] for own in slices)]), np.concatenate(slices, axis=1)
-
-
-def _memory(state: SliceState, weight: float) -> FloatArray:
-    at_money = np.sqrt(state.curve.total_variance(np.zeros(1)))
-    nodes = PRIOR_NODES * at_money
-    remembered = POINTS * np.sqrt(state.curve.total_variance(nodes) / state.t)
-    same = np.ones(nodes.shape)
-    return np.stack([nodes, remembered, weight / nodes.shape[0] * same, 0.0 * same, UNBOUNDED_SCALE * same])
 
 
 def _remembered(state: SliceState | None, beta: float) -> SabrCurve | None:
