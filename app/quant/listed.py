@@ -28,12 +28,14 @@ def instruments_of(chain: OptionChain) -> Instruments:
     """Return the instruments of ``chain``, hashed by the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
     if not chain.expiries:
         return np.empty(0, dtype=np.uint32)
-    expiry = np.repeat([e.expiry_ms for e in chain.expiries], [len(e) for e in chain.expiries]).astype(np.uint64)
-    strike = np.concatenate([e.strike for e in chain.expiries]).astype(np.float64).view(np.uint64)
+    expiries = np.array([e.expiry_ms for e in chain.expiries], dtype=np.uint64)
+    expiry = np.repeat(expiries, [len(e) for e in chain.expiries])
+    strike = np.concatenate([e.strike for e in chain.expiries]).view(np.uint64)
     is_call = np.concatenate([e.is_call for e in chain.expiries])
     mixed = (expiry * _ODD ^ strike) * _ODD + is_call
     for shift, factor in _MIXERS:
-        mixed = (mixed ^ (mixed >> shift)) * factor
+        mixed ^= mixed >> shift
+        mixed *= factor
     hashed: Instruments = (mixed >> _UPPER_HALF).astype(np.uint32)
     return hashed
 
@@ -46,4 +48,9 @@ def sample_of(instruments: Instruments) -> tuple[int, ...]:
 
 def listed_share(instruments: Instruments, sample: tuple[int, ...]) -> float:
     """Return the share of ``sample`` that is among ``instruments``; 0 of none."""
-    return float(np.isin(np.array(sample, dtype=np.uint32), instruments).mean()) if sample else 0.0
+    if not (sample and instruments.size):
+        return 0.0
+    # np.isin would take five times as long.
+    ascending, wanted = np.sort(instruments), np.array(sample, dtype=np.uint32)
+    at = np.minimum(np.searchsorted(ascending, wanted), ascending.size - 1)
+    return float((ascending[at] == wanted).mean())
