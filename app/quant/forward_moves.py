@@ -3,12 +3,13 @@
 All together they may fall by any amount within a minute, if it is this market that fell: a chain that lists the
 instruments of before, and whose puts and calls trade at the new level, passes at once (listed.py, traded_level.py).
 Else it is taken for another underlying's, or for one in another unit, until the root of the time since allows the move.
+One apart from the others does not move by much.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
-from statistics import median
+from statistics import fmean, median
 from typing import Final
 
 from app.quant.calibration import SurfaceStatus
@@ -76,6 +77,28 @@ def judged_carry(moves: ForwardMoves, widening: float, believed: bool, rules: Ga
     if apart > usual:
         status = SurfaceStatus.DEGRADED if believed else SurfaceStatus.REJECTED
         yield status, f"forward: one moved by {apart:.4g} apart from the others, more than {usual:.4g}"
+
+
+def judged_votes(moves: ForwardMoves, surface: VolSurface, checks: Sequence[ParityCheck]) -> Iterator[Finding]:
+    """Yield what is found of expiries whose puts and calls outvote the forward that the venue sent.
+
+    Either was wrong: where the expiries before and after it moved as what the venue sent did, and not as what is
+    believed, it is the prices. ``checks`` are those of the chain of ``surface``.
+    """
+    checked = {check.t: check for check in checks}
+    known = [s for s in surface.slices if s.expiry_ms in moves.carry]
+    for i, s in enumerate(known):
+        outvoted = checked[s.t].outvoted if s.t in checked else 0.0
+        beside = [moves.carry[other.expiry_ms] for other in known[max(i - 1, 0) : i + 2] if other is not s]
+        if not outvoted or not beside:
+            continue
+        apart = moves.carry[s.expiry_ms] - fmean(beside)
+        if min(abs(apart - outvoted), abs(apart + outvoted)) < abs(apart):
+            yield (
+                SurfaceStatus.DEGRADED,
+                f"forward: that of {s.t * 365.0:.1f} days moved by {apart:+.4f} apart from the expiries beside it, as"
+                " its puts and calls have it and not the venue: its prices may be those of other strikes",
+            )
 
 
 def _forwards(surface: VolSurface) -> dict[int, float]:

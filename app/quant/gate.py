@@ -18,7 +18,7 @@ from app.quant.calibration import ReadChain, SurfaceFit, SurfaceStatus
 from app.quant.damaged_quotes import damaged_share
 from app.quant.distortion import worst_distortion
 from app.quant.findings import Finding, above, below
-from app.quant.forward_moves import forward_moves, judged_carry, judged_level
+from app.quant.forward_moves import forward_moves, judged_carry, judged_level, judged_votes
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves, lone_moves
@@ -166,9 +166,10 @@ def _against_previous(
         # A large move leaves the nearest strikes behind.
         yield SurfaceStatus.DEGRADED if believed or evidence.shifted else SurfaceStatus.REJECTED, lost
     yield from judged_carry(moves, widening, believed, rules)
+    yield from judged_votes(moves, fit.surface, read.parity)
     lone = lone_moves(evidence.innovations, evidence.flagged, widening, rules.judged_deviations)
     yield from _distortion(lone, moves.carry, widening, rules)
-    yield from _lone_expiry(lone, believed, rules)
+    yield from _lone_expiry(fit.surface, lone, believed, rules)
     if not evidence.took_over:
         yield from _jump(fit.surface, lone, widening, believed or evidence.shifted, rules)
 
@@ -201,15 +202,16 @@ def _distortion(lone: LoneMoves, carry: Mapping[int, float], widening: float, ru
         yield SurfaceStatus.DEGRADED, str(found)
 
 
-def _lone_expiry(moves: LoneMoves, believed: bool, rules: GateRules) -> Iterator[Finding]:
-    """Other expiries that move confirm the direction of a jump, not its size: the neighbours do."""
+def _lone_expiry(surface: VolSurface, moves: LoneMoves, believed: bool, rules: GateRules) -> Iterator[Finding]:
+    """Other expiries that move confirm the direction of a jump, not its size: the neighbours do.
+
+    Where spreads are wide open mids move alone, and no further than the new bars say that they may.
+    """
     lone = moves.loneliest()
     if lone and lone.half_widths > rules.degraded_lone:
-        status = (
-            SurfaceStatus.DEGRADED if believed or lone.half_widths <= rules.rejected_lone else SurfaceStatus.REJECTED
-        )
+        tolerated = believed or lone.half_widths <= rules.rejected_lone or lone.within(surface)
         yield (
-            status,
+            SurfaceStatus.DEGRADED if tolerated else SurfaceStatus.REJECTED,
             f"lone expiry: mids of {lone.t * 365.0:.1f} days, {lone.place}, moved by {lone.move:+.4f},"
             f" {lone.half_widths:.1f} half-widths of its bar beyond those of the expiries before and after it",
         )

@@ -73,13 +73,14 @@ class GateRules:
     """A quote that old by its own stamp is not used either (smile.py); stamps that are renewed do not make it young."""
     rejected_jump: float = _rule(1.5, 1.0, 1e3, "half-widths of an unconfirmed move above which it is rejected")
     """From one on it is published as degraded; so is one up to ``large_jump`` within the spread of the quotes around.
-    Of 553 recorded chains it keeps one back, of the minutes of inflation figures, with spreads wide open."""
+    One within the spread around and its own new bar is never rejected. Of 553 recorded chains it rejects none."""
     large_jump: float = _rule(3.0, 1.0, 1e3, "half-widths of a move above which other expiries must confirm it")
     """Below, the mids of one expiry are believed alone: in 553 recorded chains five such moves were of 2 to 2.5."""
     degraded_lone: float = _rule(2.5, 1.0, 1e3, "half-widths a lone expiry moves above which it is degraded")
     rejected_lone: float = _rule(6.0, 1.0, 1e3, "half-widths a lone expiry moves above which it is rejected")
     """Beyond its neighbours in time, at any place of the smile. On two recorded days 2.4 and 2.9 but for the minutes of
-    inflation figures, in a crash 1.6; where one side of one expiry was a quarter dearer 2 to 10."""
+    inflation figures, in a crash 1.6; where one side of one expiry was a quarter dearer 2 to 10. A move within its own
+    new bar is never rejected: spreads are wide open there."""
     confirming_move: float = _rule(0.5, 0.0, 1.0, "share of a move that its confirmation must have made")
     confirming_reach: float = _rule(0.75, 0.0, 10.0, "deviations within which another expiry's mid confirms a move")
     confirming_quotes: int = _rule(3, 1, 100, "nearest mids whose median must have made a move")
@@ -96,8 +97,8 @@ class GateRules:
     degraded_distortion: float = _rule(
         5.0, 0.0, 1e3, "standard deviations of a forward or premiums off, told by a smile's shape, that degrade it"
     )
-    """Where that moves a vol beyond its bar. Two of 553 recorded chains have more, and are kept back and degraded for
-    lone expiries as well; the next has 4.2."""
+    """Where that moves a vol beyond its bar. Two of 553 recorded chains have more, and are degraded for lone expiries,
+    too; the next has 4.2."""
     degraded_outvoted: float = _rule(
         0.5, 0.0, 1.0, "share of expiries whose forward, as sent, their options outvote above which it is degraded"
     )

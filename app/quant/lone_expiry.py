@@ -16,11 +16,14 @@ import numpy as np
 from app.quant.arrays import BoolArray, FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.innovations import Innovations
+from app.quant.surface import VolSurface
 
 PLACES: Final = ("its puts", "near the money", "its calls", "all its quotes")
 NEAR_THE_MONEY: Final = PLACES.index("near the money")
 EDGE: Final = 0.75
 """Deviations from the money, on either side, between the first three of PLACES; the last is of them all."""
+MIDDLES: Final = (-1.25, 0.0, 1.25, 0.0)
+"""Deviations in the middle of each of PLACES, of those that are judged."""
 LEAST_QUOTES: Final = 3
 """Mids whose median is a place's: one of them alone moves nothing."""
 LEAST_EXPIRIES: Final = 3
@@ -36,6 +39,14 @@ class LoneMove:
     place: str
     move: float
     half_widths: float
+
+    def within(self, surface: VolSurface) -> bool:
+        """Tell whether the move is within the bar of ``surface`` at the middle of the place."""
+        for s, at_the_money in zip(surface.slices, surface.stack.at_the_money.tolist(), strict=True):
+            if s.expiry_ms == self.expiry_ms and s.band:
+                k = MIDDLES[PLACES.index(self.place)] * math.sqrt(at_the_money)
+                return abs(self.move) <= float(s.band.half_width_at(np.array([k]))[0])
+        return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

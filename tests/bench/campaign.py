@@ -1,7 +1,8 @@
 """Perturbed recorded chains by the ten thousand through the whole calibration: what breaks, and the case that shows it.
 
 ``python -m tests.bench.campaign --count 30000 --seed 1`` prints a line for each failure and the counts at the end.
-A failure is repeated by its seed and number, and told in words: ``--seed 1 --case 4711``.
+A failure is repeated by its seed and number, and told in words: ``--seed 1 --case 4711``. With ``--mishaps`` the edits
+are those of mishaps.py, which happen to whole expiries.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -31,6 +32,7 @@ from app.service.document import decode_document, encode_document
 from app.service.evaluate import surface_of
 from app.service.publish import maintained_document
 from app.venues import VENUES
+from tests.bench.mishaps import MARKETS, MISHAPS, Wire
 from tests.bench.perturbations import BAD, BENIGN
 from tests.quant.market import SERIES, maintained_series, recorded_chains
 from tests.venues.bodies import native_surface_quotes, recorded
@@ -42,8 +44,12 @@ SLOW_S: Final = 2.0
 BARS: Final = 1.25
 """Half-widths that a surface may move for bad prices and call itself ok: bars hold 95 % of the next mids, not all."""
 RULES: Final = GateRules()
-BELIEVED: Final = {"one_expiry_off": RULES.degraded_lone, "stale_forwards": RULES.degraded_lone}
+BELIEVED: Final = dict.fromkeys(
+    ("one_expiry_off", "stale_forwards", "frozen_expiry", "frozen_prices", "duplicated_expiry"), RULES.degraded_lone
+)
 """Half-widths up to which all mids of one expiry, agreeing with each other, are taken for a market of their own."""
+JUMPS: Final = frozenset({"jump", "crash_day"})
+"""Harmless edits after which the market stands elsewhere."""
 PROGRESS: Final = 1000
 AUGUST: Final = "deribit_btc_chain_2026-08-01T175804Z.json.gz"
 SINGLES: Final = ("surface_quotes_btc_2026-04-27.json.gz", "surface_quotes_eth_2026-01-31.json.gz")
@@ -53,7 +59,8 @@ SINGLES: Final = ("surface_quotes_btc_2026-04-27.json.gz", "surface_quotes_eth_2
 class Case:
     """A chain, what it is the successor of, and what was done to it; ``harmless`` has the benign edits alone.
 
-    ``bars`` is how many half-widths a surface of ``chain`` may move for them and still be called ok.
+    ``bars`` is how many half-widths a surface of ``chain`` may move for them and still be called ok. Of a market that
+    ``jumped`` the fit to ``harmless`` is where the surface should stand, even where the gate keeps that one back.
     """
 
     name: str
@@ -62,6 +69,7 @@ class Case:
     bars: float
     previous: VolSurface | None
     state: MaintenanceState | None
+    jumped: bool
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,34 @@ def drawn(seed: int, number: int) -> Case:
         math.inf if blind else max([BELIEVED.get(name, BARS) for name in bad], default=BARS),
         known.fit.surface if known else None,
         known.state if known else None,
+        not JUMPS.isdisjoint(benign),
+    )
+
+
+def drawn_mishap(seed: int, number: int) -> Case:
+    """Return case ``number`` of ``seed``: a mishap or two on a recorded chain, one in three in a market that is odd."""
+    rng = np.random.default_rng([seed, number, len(MISHAPS)])
+    source = ("BTC", "ETH")[rng.integers(2)]
+    before = ("none", "warm", "stale")[rng.choice(3, p=[0.1, 0.75, 0.15])]
+    at = int(rng.integers(STALE_STEPS + 1, SERIES))
+    ago = {"none": 0, "warm": 1, "stale": int(rng.integers(2, at))}[before]
+    chain, known = recorded_chains(source)[at], maintained_series(source)[at - ago] if ago else None
+    wire = Wire(recorded_chains(source)[at - STALE_STEPS], recorded_chains({"BTC": "ETH", "ETH": "BTC"}[source])[at])
+    odd = [str(name) for name in rng.choice([*MARKETS, *BENIGN], int(rng.random() < 1 / 3), replace=False)]
+    bad = [str(name) for name in rng.choice(list(MISHAPS), rng.choice([1, 2], p=[0.75, 0.25]), replace=False)]
+    for name in odd:
+        chain = {**MARKETS, **BENIGN}[name](chain, rng)
+    harmless = chain
+    for name in bad:
+        chain = MISHAPS[name](chain, rng, wire) if chain.expiries else chain
+    return Case(
+        f"{source} {at} {before}: {' + '.join([*odd, *bad])}",
+        chain,
+        harmless,
+        max([BELIEVED.get(name, BARS) for name in bad]),
+        known.fit.surface if known else None,
+        known.state if known else None,
+        not JUMPS.isdisjoint(odd),
     )
 
 
@@ -177,7 +213,7 @@ def _silent(case: Case, after: VolSurface) -> Iterator[Finding]:
     except NoSmile:
         return
     moves = _moves(case.previous, after, case.chain)
-    if true.status is not SurfaceStatus.REJECTED:
+    if case.jumped or true.status is not SurfaceStatus.REJECTED:
         moves = np.minimum(moves, _moves(case.previous, after, case.chain, true.surface))
     if moves.size and moves.max() > case.bars:
         yield Finding("silent", f"moved by {moves.max():.2f} half-widths")
@@ -204,18 +240,19 @@ def _moves(
     return np.nan_to_num(np.concatenate(sizes), nan=0.0)
 
 
-def campaign(seed: int, first: int, count: int) -> Counter[str]:
+def campaign(seed: int, first: int, count: int, draw: Callable[[int, int], Case] = drawn) -> Counter[str]:
     """Run the cases and print what must not be; return how many there were of each kind and status."""
     counts: Counter[str] = Counter()
     started = time.perf_counter()
     for number in range(first, first + count):
-        case = drawn(seed, number)
+        case = draw(seed, number)
         for found in examined(case):
             if isinstance(found, str):
                 counts[found] += 1
                 continue
             counts[found.kind] += 1
-            print(f"--seed {seed} --case {number}: {found.kind}: {case.name}: {found.detail}", flush=True)
+            asked = f"{'--mishaps ' if draw is drawn_mishap else ''}--seed {seed} --case {number}"
+            print(f"{asked}: {found.kind}: {case.name}: {found.detail}", flush=True)
         if (number - first + 1) % PROGRESS == 0:
             print(f"{number - first + 1} cases, {time.perf_counter() - started:.0f} s: {dict(counts)}", flush=True)
     return counts
@@ -246,11 +283,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--case", type=int, help="tell of this one alone")
+    parser.add_argument("--mishaps", action="store_true", help="what happens to whole expiries (mishaps.py)")
     given = parser.parse_args(arguments)
+    draw = drawn_mishap if given.mishaps else drawn
     if given.case is not None:
-        print(*told(drawn(given.seed, given.case)), sep="\n")
+        print(*told(draw(given.seed, given.case)), sep="\n")
         return
-    print(dict(campaign(given.seed, given.first, given.count)))
+    print(dict(campaign(given.seed, given.first, given.count, draw)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.campaign import Finding, drawn, examined, main
+from tests.bench.campaign import Finding, drawn, drawn_mishap, examined, main
 
 SEED = 20261122
 CASES = 60
@@ -49,6 +49,18 @@ def test_chains_that_passed_in_silence_are_told(seed: int, number: int) -> None:
 def test_chains_whose_quotes_contradict_each_other_have_bars_as_wide(seed: int, number: int) -> None:
     """A wrong quote among seven moved a vol by 1.9 half-widths: the curve missed it and its neighbour."""
     assert list(examined(drawn(seed, number))) == ["ok"]
+
+
+def test_no_mishap_of_an_expiry_breaks_anything() -> None:
+    for number in range(CASES):
+        case = drawn_mishap(SEED, number)
+        assert not [f for f in examined(case) if isinstance(f, Finding)], (number, case.name)
+
+
+@pytest.mark.parametrize(("seed", "number"), [(1, 3555), (1, 3918), (1, 4219)])
+def test_prices_of_the_next_strike_are_told(seed: int, number: int) -> None:
+    """They moved the forward of one expiry by a strike, and vols by 1.3 half-widths and more."""
+    assert list(examined(drawn_mishap(seed, number))) == ["degraded"]
 
 
 def test_one_case_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,24 @@ def test_quotes_that_nobody_confirms_are_no_move() -> None:
     assert at.loneliest() is None
 
 
+def test_mids_between_spreads_that_are_wide_open_keep_no_chain_back() -> None:
+    """Around US inflation figures a lone expiry moved by nine bars, and the new bar there is as wide."""
+    after = maintained_series("BTC")[16].fit
+    assert after.status is SurfaceStatus.DEGRADED
+    assert "lone expiry: mids of 78.8 days, its puts" in (after.reason or "")
+    place = next(i for i, s in enumerate(after.surface.slices) if 78.0 < s.t * 365.0 < 80.0)
+    s = after.surface.slices[place]
+    assert s.band is not None
+    puts = -1.25 * np.sqrt(after.surface.stack.at_the_money[place])
+    bar = float(s.band.half_width_at(np.array([puts]))[0])
+    for share, within in ((0.99, True), (1.01, False)):
+        move = LoneMove(s.expiry_ms, s.t, "its puts", -share * bar, 9.0)
+        assert move.within(after.surface) is within
+    bare = replace(after.surface, slices=(replace(s, band=None),))
+    assert not LoneMove(s.expiry_ms, s.t, "its puts", 0.0, 9.0).within(bare)
+    assert not LoneMove(0, s.t, "its puts", 0.0, 9.0).within(after.surface)
+
+
 def test_a_place_of_too_few_mids_is_judged_by_all_of_its_expiry() -> None:
     found = lone_moves(moved([0.0, 0.05, 0.0]), np.zeros(9, dtype=np.bool_), 1.0, 2.0)
     assert np.isnan(found.half_widths[1, [0, 2]]).all()
