@@ -66,7 +66,8 @@ def judged_level(
     yield (
         SurfaceStatus.DEGRADED if same else SurfaceStatus.REJECTED,
         f"level: move of all forwards is {size:.4g}, more than {rules.rejected_level:g}; {listed:.0%} of the"
-        f" instruments of before are listed, and at {traded:.0%} of the expiries puts and calls trade there",
+        f" instruments of before are listed, and puts and calls trade there at {traded:.0%} of the expiries that have"
+        " enough of them",
     )
 
 

@@ -18,20 +18,18 @@ AGREES: Final = 0.01
 def traded_share(surface: VolSurface, standing: Mapping[int, float], checks: Sequence[ParityCheck]) -> float:
     """Return the share of expiries in which puts and calls refute the forward that stood and agree with the new one.
 
-    ``standing`` are the forwards of the surface before, by expiry; those of ``surface`` that it knows are asked.
-    ``checks`` are those of the chain of ``surface``.
+    ``standing`` are the forwards of the surface before, by expiry; those of ``surface`` that it knows are asked, where
+    enough strikes have a put and a call. 0 where none has. ``checks`` are those of the chain of ``surface``.
     """
-    checked = {check.t: check for check in checks}
+    telling = {check.t: check for check in checks if check.reconciled >= LEAST_STRIKES}
     votes = [
-        _traded(checked[s.t], s.forward, standing[s.expiry_ms])
+        _traded(telling[s.t], s.forward, standing[s.expiry_ms])
         for s in surface.slices
-        if s.expiry_ms in standing and s.t in checked
+        if s.expiry_ms in standing and s.t in telling
     ]
     return sum(votes) / len(votes) if votes else 0.0
 
 
 def _traded(check: ParityCheck, forward: float, stood: float) -> bool:
-    if check.reconciled < LEAST_STRIKES:
-        return False
     agrees = check.low * (1.0 - AGREES) <= forward <= check.high * (1.0 + AGREES)
     return agrees and not check.low <= stood <= check.high

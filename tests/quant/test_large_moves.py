@@ -149,7 +149,7 @@ def test_without_puts_and_calls_of_a_strike_a_crash_waits_for_the_root_of_time()
     alone = by_expiry(fallen, lambda e: chosen(e, np.where(e.is_call, e.strike > e.forward, e.strike < e.forward)))
     found = after(alone, "BTC").fit
     assert found.status is SurfaceStatus.REJECTED
-    assert "at 0% of the expiries puts and calls trade there" in (found.reason or "")
+    assert "puts and calls trade there at 0% of the expiries" in (found.reason or "")
 
 
 def test_the_level_is_known_when_vols_are_too_old_to_compare() -> None:
@@ -159,6 +159,20 @@ def test_the_level_is_known_when_vols_are_too_old_to_compare() -> None:
     old = replace(before, as_of_ms=before.as_of_ms - 3 * HOUR_MS)
     found = maintain_surface(chain, previous=old, state=maintained_series("BTC")[AT].state).fit
     assert found.status is SurfaceStatus.REJECTED
+    assert "level: move of all forwards" in (found.reason or "")
+
+
+def test_strikes_that_lost_a_side_are_not_asked() -> None:
+    """A third of the bids and of the asks is gone, as in the worst minutes: few strikes keep a put and a call."""
+    rng = np.random.default_rng(5)
+
+    def edit(e: ExpiryQuotes) -> ExpiryQuotes:
+        no_bid, no_ask = rng.random((2, len(e))) < 1 / 3
+        return replace(e, bid=np.where(no_bid, np.nan, e.bid), ask=np.where(no_ask, np.nan, e.ask))
+
+    fallen = by_expiry(moved(now("ETH"), 0.7, feared), edit)
+    found = after(fallen, "ETH").fit
+    assert found.status is SurfaceStatus.DEGRADED
     assert "level: move of all forwards" in (found.reason or "")
 
 
@@ -204,5 +218,8 @@ def test_expiries_vote_where_their_strikes_refute_the_old_forward() -> None:
     assert share(0.99 * forward, 1.41 * forward) == 0.0
     assert share(1.02 * forward, 1.03 * forward) == 0.0
     assert share(0.99 * forward, 1.01 * forward, 4) == 0.0
+    silent = [ParityCheck(s.t, 5, 4) for s in surface.slices[1:]]
+    one = ParityCheck(surface.slices[0].t, 5, 5, low=0.99 * forward, high=1.01 * forward)
+    assert traded_share(surface, stood, [one, *silent]) == 1.0
     assert share(np.nan, np.nan) == 0.0
     assert traded_share(surface, {}, []) == 0.0
