@@ -8,6 +8,7 @@ the surface, after a shift and in a market that moved; a quote that its own nois
 neighbours do not explain is alone however wide they are.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import NormalDist
@@ -38,18 +39,17 @@ def unconfirmed(innovations: Innovations, widening: float, *, shifted: bool = Fa
     """
     if not len(innovations):
         return np.zeros(0, dtype=np.bool_)
-    bounds = innovations.bounds()
-    told = np.logical_and.reduceat(np.isfinite(innovations.half_width), bounds[:-1]) & (np.diff(bounds) > NEIGHBOURS)
-    middle, deviation = np.empty((2, len(innovations)))
-    fill_neighbours(innovations.error, bounds, middle, deviation)
-    excess = np.abs(innovations.error - middle)
-    half_width = widening * innovations.half_width
-    scatter = HALF_WIDTHS_PER_MAD * deviation
-    if shifted:
-        half_width = half_width + scatter
-    explained = np.minimum(half_width, DEVIATIONS * innovations.noise + scatter)
-    limit = np.maximum(ISOLATED * explained, innovations.half_spread)
-    flagged: BoolArray = told[innovations.slice] & (excess > limit)
+    flagged = np.empty(len(innovations), dtype=np.bool_)
+    flag_alone(
+        innovations.bounds(),
+        innovations.error,
+        innovations.half_width,
+        innovations.noise,
+        innovations.half_spread,
+        widening,
+        shifted,
+        flagged,
+    )
     return flagged
 
 
@@ -77,6 +77,32 @@ def _without(smile: Smile, out: BoolArray) -> Smile:
 
 
 @kernel
+def flag_alone(
+    bounds: IntArray,
+    error: FloatArray,
+    half_width: FloatArray,
+    noise: FloatArray,
+    half_spread: FloatArray,
+    widening: float,
+    shifted: bool,
+    flagged: BoolArray,
+) -> None:
+    """Write :func:`unconfirmed`; expiry e has the quotes ``bounds[e]:bounds[e + 1]``."""
+    middle, deviation = np.empty((2, error.shape[0]))
+    fill_neighbours(error, bounds, middle, deviation)
+    for e in range(bounds.shape[0] - 1):
+        told = bounds[e + 1] - bounds[e] > NEIGHBOURS
+        for i in range(bounds[e], bounds[e + 1]):
+            told = told and math.isfinite(half_width[i])
+        for i in range(bounds[e], bounds[e + 1]):
+            scatter = HALF_WIDTHS_PER_MAD * deviation[i]
+            bar = widening * half_width[i] + (scatter if shifted else 0.0)
+            explained = min(bar, DEVIATIONS * noise[i] + scatter)
+            excess = abs(error[i] - middle[i])
+            flagged[i] = told and excess > ISOLATED * explained and excess > half_spread[i]
+
+
+@inner_kernel
 def fill_neighbours(error: FloatArray, bounds: IntArray, middle: FloatArray, deviation: FloatArray) -> None:
     """Write the median of each quote's neighbours and their median absolute deviation from it; NaN where none is.
 

@@ -8,11 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.quant.calibration import SurfaceStatus
-from app.quant.confirmation import NEIGHBOURS, confirmed_smiles, fill_neighbours, unconfirmed
+from app.quant.confirmation import (
+    HALF_WIDTHS_PER_MAD,
+    ISOLATED,
+    NEIGHBOURS,
+    confirmed_smiles,
+    fill_neighbours,
+    unconfirmed,
+)
 from app.quant.innovations import Innovations, innovations_of
 from app.quant.maintenance import maintain_surface
 from app.quant.regime import Regime
 from app.quant.smile import read_smiles
+from app.quant.vol_band import DEVIATIONS
 from tests.quant.market import maintained_series, recorded_chains, repriced
 
 
@@ -51,6 +59,35 @@ def smile_of(error: np.ndarray, half_width: float = 0.01) -> Innovations:
         noise=same,
         half_spread=0.5 * same,
     )
+
+
+def plain_flags(seen: Innovations, widening: float, shifted: bool) -> np.ndarray:
+    """The rule on whole arrays: the kernel's twin."""
+    middle, deviation = plain_neighbours(seen.error, seen.bounds().tolist())
+    scatter = HALF_WIDTHS_PER_MAD * deviation
+    bar = widening * seen.half_width + scatter * shifted
+    limit = np.maximum(ISOLATED * np.minimum(bar, DEVIATIONS * seen.noise + scatter), seen.half_spread)
+    count, known = np.bincount(seen.slice), np.bincount(seen.slice, np.isfinite(seen.half_width))
+    return ((count > NEIGHBOURS) & (known == count))[seen.slice] & (np.abs(seen.error - middle) > limit)
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.floats(1.0, 4.0))
+def test_quotes_are_flagged_by_the_plain_rule(seed: int, shifted: bool, widening: float) -> None:
+    rng = np.random.default_rng(seed)
+    expiry = np.sort(rng.integers(0, 3, 30))
+    half_width = rng.uniform(0.001, 0.02, 30)
+    half_width[rng.random(30) < 0.01] = np.nan
+    seen = replace(
+        smile_of(rng.standard_cauchy(30) * 0.01),
+        expiries=(1, 2, 3),
+        slice=expiry,
+        half_width=half_width,
+        noise=rng.uniform(0.001, 0.02, 30),
+        half_spread=rng.uniform(0.0, 0.05, 30),
+    )
+    with np.errstate(invalid="ignore"):
+        plain = plain_flags(seen, widening, shifted)
+    assert unconfirmed(seen, widening, shifted=shifted).tolist() == plain.tolist()
 
 
 def test_one_quote_alone_is_not_believed_and_all_together_are() -> None:
