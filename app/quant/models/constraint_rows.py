@@ -8,7 +8,7 @@ import numpy as np
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import ZERO, inner_kernel, kernel
 from app.quant.models.cutting_planes import LEAST_VARIANCE, Margins
-from app.quant.models.local_minima import BUTTERFLY, CALENDAR, MAX_MINIMA, Minima
+from app.quant.models.local_minima import BUTTERFLY, CALENDAR, MAX_MINIMA, Minima, constrained_value
 from app.quant.models.packed_curve import (
     MAX_COEFFICIENTS,
     SUPPORT,
@@ -23,6 +23,8 @@ from app.quant.models.svi_coordinates import SLOPE_MAX, geometry, least_svi_vari
 WING: Final = cast(int, np.int64(2))
 """A kind of row besides BUTTERFLY and CALENDAR: a bound of one wing slope."""
 WING_RATIO_NEAR: Final = 0.15
+SAME_PLACE: Final = 0.01
+"""Distance from a minimum, in units of sqrt(w(0)), within which a place says nothing that the minimum does not."""
 ROWS_PER_SLICE: Final = 2 * MAX_MINIMA + 7
 
 
@@ -101,6 +103,46 @@ def cut_rows(
 
 
 @inner_kernel
+def nearest_minimum(minima: Minima, kind: int, i: int, k: float) -> float:
+    """Return the distance from ``k`` to the nearest minimum of that kind, infinite without one."""
+    nearest = math.inf
+    for j in range(minima.found[kind, i]):
+        nearest = min(nearest, abs(minima.k[kind, i, j] - k))
+    return nearest
+
+
+@inner_kernel
+def keep_binding(
+    problem: SurfaceProblem,
+    svi: FloatArray,
+    coefficients: FloatArray,
+    rows: Rows,
+    multipliers: FloatArray,
+    count: int,
+    minima: Minima,
+) -> None:
+    """Add to ``minima`` the places where rows of the last step were binding, unless a minimum is still there.
+
+    Where two slices touch along an interval, minima come and go with every step; cut at minima alone, a step undoes
+    what the one before it mended, and the other way round.
+    """
+    for a in range(count):
+        kind, i, k = rows.kind[a], rows.slice[a], rows.k[a]
+        if multipliers[a] <= 0.0 or kind == WING or not math.isfinite(k):
+            continue
+        found = minima.found[kind, i]
+        if found == MAX_MINIMA or nearest_minimum(minima, kind, i, k) < SAME_PLACE * math.sqrt(svi[i, 0]):
+            continue
+        e = max(i - 1, 0)
+        minima.k[kind, i, found] = k
+        minima.value[kind, i, found] = constrained_value(
+            kind, k, svi[i], geometry(svi[i]), problem.knots[i], coefficients[i],
+            svi[e], geometry(svi[e]), problem.knots[e], coefficients[e],
+        )  # fmt: skip
+        minima.found[kind, i] = found + 1
+
+
+@inner_kernel
 def clear_row(rows: Rows, m: int) -> None:
     """Set row ``m``'s gradients to zero."""
     for h in range(2):
@@ -130,11 +172,16 @@ def butterfly_rows(
     rows: Rows,
     m: int,
 ) -> int:
-    """Add g(k*) + dg/dp . step >= margin at each minimum k*; by the envelope theorem k* itself need not move."""
+    """Add g(k*) + dg/dp . step >= margin at each minimum k*; by the envelope theorem k* itself need not move.
+
+    Where SVI's variance is not positive g has no slope, and the row of the least variance stands for it.
+    """
     shape = geometry(x)
     for j in range(minima.found[BUTTERFLY, i]):
         k = minima.k[BUTTERFLY, i, j]
         w, w1, _ = slice_point(x, shape, problem.knots[i], coefficients, k)
+        if stage == SVI_STAGE and w <= 0.0:
+            continue
         on_w, on_w1, on_w2 = durrleman_gradient(k, w, w1)
         clear_row(rows, m)
         if point_gradient(stage, x, problem.knots[i], k, on_w, on_w1, on_w2, rows.gradient[m, 1]):

@@ -57,18 +57,18 @@ def find_minima(
     scan: ScanGrid,
     margins: Margins,
     minima: Minima,
-) -> tuple[float, float]:
-    """Fill ``minima`` where a slice moves (size > 0); return the summed (butterfly, calendar) violations."""
+) -> float:
+    """Fill ``minima`` where a slice moves (size > 0); return the sum of the violations."""
     n = svi.shape[0]
     svi_stage = stage == SVI_STAGE
     butterfly_near = SVI_BUTTERFLY_NEAR if svi_stage else RESIDUAL_BUTTERFLY_NEAR
     calendar_near = SVI_CALENDAR_NEAR if svi_stage else RESIDUAL_CALENDAR_NEAR
     values = np.empty(scan.pair_k.shape[1])
-    butterfly = 0.0
-    calendar = 0.0
+    total = 0.0
     for i in range(n):
-        minima.found[BUTTERFLY, i] = 0
-        minima.found[CALENDAR, i] = 0
+        for kind in range(2):
+            minima.found[kind, i] = 0
+            minima.violation[kind, i] = 0.0
         if svi_stage:
             scan.filled[i] = svi_grid(svi[i], scan.money, scan.vertex, scan.k[i])
         if size[i] > 0:
@@ -86,9 +86,11 @@ def find_minima(
                 BUTTERFLY_SLACK,
                 minima,
             )
-            butterfly += max(0.0, margins.butterfly - lowest)
+            short = max(0.0, margins.butterfly - lowest)
             if svi_stage:
-                butterfly += max(0.0, LEAST_VARIANCE - least_svi_variance(svi[i])[1] / svi[i, 0])
+                short += max(0.0, LEAST_VARIANCE - least_svi_variance(svi[i])[1] / svi[i, 0])
+            minima.violation[BUTTERFLY, i] = short
+            total += short
         if i == 0 or (size[i] == 0 and size[i - 1] == 0):
             continue
         if not svi_stage and cannot_meet(i, svi, coefficients, knots, scan, calendar_near + CALENDAR_SLACK):
@@ -100,5 +102,6 @@ def find_minima(
         if svi_stage:
             for p in range(3, 5):
                 lowest = min(lowest, svi[i, p] / svi[i - 1, p] - 1.0)
-        calendar += max(0.0, margins.calendar - lowest)
-    return butterfly, calendar
+        minima.violation[CALENDAR, i] = max(0.0, margins.calendar - lowest)
+        total += minima.violation[CALENDAR, i]
+    return total

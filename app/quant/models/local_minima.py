@@ -42,12 +42,16 @@ class Minima(NamedTuple):
     value: FloatArray
     found: IntArray
     """(2, n)"""
+    violation: FloatArray
+    """(2, n): how far the lowest is below its margin, 0 above."""
 
 
 @kernel
 def empty_minima(n: int) -> Minima:
     """Return room for the minima of ``n`` slices."""
-    return Minima(np.empty((2, n, MAX_MINIMA)), np.empty((2, n, MAX_MINIMA)), np.zeros((2, n), dtype=np.int64))
+    return Minima(
+        np.empty((2, n, MAX_MINIMA)), np.empty((2, n, MAX_MINIMA)), np.zeros((2, n), dtype=np.int64), np.zeros((2, n))
+    )
 
 
 @inner_kernel

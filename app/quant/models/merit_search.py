@@ -1,87 +1,63 @@
-"""The line search of an SQP step over a surface, on the exact-penalty merit f + nu_b butterfly + nu_c calendar."""
+"""The line search of an SQP step over a surface, on the exact-penalty merit f + sum of weight times violation.
+
+Every slice and every pair of a residual has its own weight: a constraint with a huge multiplier, say where a residual
+fades out, must not make the whole surface pay for the last digit of all others.
+"""
 
 from typing import Final, NamedTuple
-
-import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import inner_kernel
 from app.quant.models.constraint_rows import Rows
-from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
-from app.quant.models.local_minima import CALENDAR, Minima
-from app.quant.models.scan_grid import ScanGrid
-from app.quant.models.surface_objective import surface_objective
-from app.quant.models.surface_problem import INFINITE, SLOPE_MIN, SVI_STAGE, VALUE, SurfaceProblem
+from app.quant.models.cutting_planes import FEASIBLE
+from app.quant.models.local_minima import BUTTERFLY, CALENDAR, Minima
+from app.quant.models.surface_problem import INFINITE, SLOPE_MIN, SVI_STAGE, SurfaceProblem
+from app.quant.models.surface_program import Place, SurfaceProgram, misfit_at, violation_at
 from app.quant.models.svi_coordinates import clamp
 
 BACKTRACK: Final = 0.4
 BACKTRACKS: Final = 6
-PENALTY_MAX: Final = 1e7
+WEIGHT_RAISE: Final = 1.5
+"""Weights stay this many times above the multipliers; at 1 a step need not lower the merit."""
+WEIGHT_MAX: Final = 1e7
 LOG_CURVATURE_STEP: Final = 1.2
 """Largest change of ln w''(0) in one step."""
-
-
-class Place(NamedTuple):
-    """The numbers of a surface: ``svi`` (n, 5) and ``coefficients`` (n, MAX_COEFFICIENTS)."""
-
-    svi: FloatArray
-    coefficients: FloatArray
 
 
 class Merit(NamedTuple):
     """A place as the line search sees it."""
 
     objective: float
-    butterfly: float
-    calendar: float
-    """Summed violations of the two kinds of constraint."""
-
-
-class Penalties(NamedTuple):
-    """What a unit of violation of each kind costs."""
-
-    butterfly: float
-    calendar: float
+    violation: float
+    """Sum of the violations of all constraints."""
 
 
 @inner_kernel
-def violation(merit: Merit) -> float:
-    """Return the summed violations of both kinds."""
-    return merit.butterfly + merit.calendar
+def penalty(weights: FloatArray, minima: Minima) -> float:
+    """Return what the violations cost; ``weights`` (2, n) by kind and slice."""
+    cost = 0.0
+    for kind in range(weights.shape[0]):
+        for i in range(weights.shape[1]):
+            cost += weights[kind, i] * minima.violation[kind, i]
+    return cost
 
 
 @inner_kernel
-def penalised(merit: Merit, penalties: Penalties) -> float:
-    """Return what the violations cost."""
-    return penalties.butterfly * merit.butterfly + penalties.calendar * merit.calendar
+def raise_weights(stage: int, weights: FloatArray, rows: Rows, multipliers: FloatArray, count: int) -> None:
+    """Raise the weights to WEIGHT_RAISE times the largest multiplier of their slice, with SVI of any slice.
 
-
-@inner_kernel
-def raised_penalties(penalties: Penalties, rows: Rows, multipliers: FloatArray, count: int) -> Penalties:
-    """Return penalties of at least 1.5 times the largest multiplier of their kind of row."""
-    butterfly, calendar = penalties.butterfly, penalties.calendar
+    With SVI, whose constraints curve, a high weight everywhere is what gets a far start to a feasible point.
+    """
     for a in range(count):
-        price = min(1.5 * multipliers[a], PENALTY_MAX)
-        if rows.kind[a] == CALENDAR:
-            calendar = max(calendar, price)
-        else:
-            butterfly = max(butterfly, price)
-    return Penalties(butterfly, calendar)
-
-
-@inner_kernel
-def copy_rows(source: FloatArray, target: FloatArray) -> None:
-    """Copy a two-dimensional array over another of its shape."""
-    for i in range(source.shape[0]):
-        for j in range(source.shape[1]):
-            target[i, j] = source[i, j]
-
-
-@inner_kernel
-def copy_place(source: Place, target: Place) -> None:
-    """Copy a place's numbers over another's."""
-    copy_rows(source.svi, target.svi)
-    copy_rows(source.coefficients, target.coefficients)
+        kind, i = CALENDAR if rows.kind[a] == CALENDAR else BUTTERFLY, rows.slice[a]
+        weights[kind, i] = max(weights[kind, i], min(WEIGHT_RAISE * multipliers[a], WEIGHT_MAX))
+    if stage == SVI_STAGE:
+        for kind in range(weights.shape[0]):
+            highest = 0.0
+            for i in range(weights.shape[1]):
+                highest = max(highest, weights[kind, i])
+            for i in range(weights.shape[1]):
+                weights[kind, i] = highest
 
 
 @inner_kernel
@@ -108,37 +84,21 @@ def move(
 
 @inner_kernel
 def backtrack(
-    stage: int,
-    problem: SurfaceProblem,
-    size: IntArray,
-    here: Place,
-    merit: Merit,
-    penalties: Penalties,
-    step: FloatArray,
-    scan: ScanGrid,
-    margins: Margins,
-    trial: Place,
-    trial_minima: Minima,
+    program: SurfaceProgram, here: Place, merit: Merit, weights: FloatArray, step: FloatArray, trial: Place
 ) -> tuple[Merit, float]:
     """Shorten ``step`` until the merit falls, or the violation falls a lot; return where that is and its fraction.
 
     Fraction 0 means that no length helped. The trial holds the accepted place and its minima.
     """
-    unused_h = np.empty((size.shape[0], 1, 1))
-    unused_g = np.empty((size.shape[0], 1))
-    worst = violation(merit)
-    limit = merit.objective + penalised(merit, penalties)
+    limit = merit.objective + penalty(weights, here.minima)
     fraction = 1.0
     for _ in range(BACKTRACKS):
-        move(stage, problem, size, here, step, fraction, trial)
-        f = surface_objective(stage, problem, size, trial.svi, trial.coefficients, VALUE, unused_h, unused_g)
+        move(program.stage, program.problem, program.size, here, step, fraction, trial)
+        f = misfit_at(program, trial)
         if f < INFINITE:
-            butterfly, calendar = find_minima(
-                stage, trial.svi, trial.coefficients, problem.knots, size, scan, margins, trial_minima
-            )
-            there = Merit(f, butterfly, calendar)
-            restores = worst > FEASIBLE and violation(there) < 0.3 * worst and f < 3.0 * merit.objective + 1.0
-            if restores or f + penalised(there, penalties) < limit:
+            there = Merit(f, violation_at(program, trial))
+            restores = there.violation < 0.3 * merit.violation and f < 3.0 * merit.objective + 1.0
+            if (restores and merit.violation > FEASIBLE) or f + penalty(weights, trial.minima) < limit:
                 return there, fraction
         fraction *= BACKTRACK
     return merit, 0.0

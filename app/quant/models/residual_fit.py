@@ -25,7 +25,7 @@ SMOOTHNESS_WEIGHT: Final = 0.005
 """Price of squared coefficients and of their squared second differences, in squared vol points at the money."""
 TOLERANCE: Final = 1e-4
 PATIENT_ITERATIONS: Final = 150
-"""For a fit that has not converged: dozens of index expiries that touch each other at every strike find room in 110."""
+"""For a fit that has not converged: dozens of index expiries that touch each other at every strike need some 60."""
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ def withdraw(
         for i in range(out.shape[0]):
             for j in range(out.shape[1]):
                 out[i, j] = share * coefficients[i, j]
-        butterfly, calendar = find_minima(RESIDUAL_STAGE, svi, out, problem.knots, size, scan, margins, minima)
-        if butterfly + calendar < FEASIBLE:
-            return butterfly + calendar
+        violation = find_minima(RESIDUAL_STAGE, svi, out, problem.knots, size, scan, margins, minima)
+        if violation < FEASIBLE:
+            return violation
     return np.inf

@@ -1,9 +1,9 @@
 """Sequential quadratic programming over a whole surface, with the no-arbitrage constraints as cutting planes.
 
 Each iteration: Gauss-Newton blocks per slice, rows at the constraints' local minima, one quadratic program, and a
-backtracking step on the exact-penalty merit f + nu_b butterfly + nu_c calendar (Nocedal and Wright 2006, chapter 18).
-A feasible iterate from which the quadratic program promises next to nothing has converged, without another step.
-The best feasible iterate is kept, so a fit that has been feasible once ends feasible.
+backtracking step on an exact-penalty merit (merit_search.py; Nocedal and Wright 2006, chapter 18). A feasible iterate
+from which the quadratic program promises next to nothing has converged, without another step. The best feasible iterate
+is kept, so a fit that has been feasible once ends feasible.
 """
 
 from typing import Final, NamedTuple
@@ -12,31 +12,23 @@ import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import inner_kernel, kernel
-from app.quant.models.constraint_rows import Rows, cut_rows
-from app.quant.models.cutting_planes import FEASIBLE, Margins, find_minima
-from app.quant.models.local_minima import empty_minima
-from app.quant.models.merit_search import (
-    Merit,
-    Penalties,
-    Place,
-    backtrack,
-    copy_place,
-    copy_rows,
-    penalised,
-    raised_penalties,
-    violation,
-)
+from app.quant.models.constraint_rows import Rows, cut_rows, keep_binding
+from app.quant.models.cutting_planes import FEASIBLE, Margins
+from app.quant.models.merit_search import Merit, backtrack, penalty, raise_weights
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT
 from app.quant.models.quadratic_program import block_step
 from app.quant.models.residual_withdrawal import withdraw
 from app.quant.models.scan_grid import ScanGrid
 from app.quant.models.surface_objective import surface_objective
-from app.quant.models.surface_problem import DERIVATIVES, INFINITE, SVI_STAGE, VALUE, SurfaceProblem
+from app.quant.models.surface_problem import DERIVATIVES, INFINITE, SVI_STAGE, SurfaceProblem
+from app.quant.models.surface_program import Place, SurfaceProgram, copy_numbers, misfit_at, new_place, violation_at
 from app.quant.models.svi_coordinates import SLICE_SIZE
 
 DAMPING_START: Final = 1e-3
 """Start of the SVI stage; a step damped more than this is short for that reason and says nothing about convergence."""
 DAMPING_MAX: Final = 1e6
+CALM_STEPS: Final = 2
+"""Steps in a row that change next to nothing before an iterate counts as converged."""
 
 
 class SqpControls(NamedTuple):
@@ -75,6 +67,39 @@ def adapted_damping(damping: float, fraction: float) -> float:
     return damping
 
 
+@inner_kernel
+def next_step(
+    program: SurfaceProgram,
+    H: FloatArray,
+    g: FloatArray,
+    damping: float,
+    rows: Rows,
+    count: int,
+    step: FloatArray,
+    multipliers: FloatArray,
+) -> float:
+    """Write the step of the quadratic program with the first ``count`` rows; return the fall it promises."""
+    band = (SLICE_SIZE if program.stage == SVI_STAGE else SUPPORT) - 1
+    gradient, of_slice, rhs = rows.gradient[:count], rows.slice[:count], rows.rhs[:count]
+    return block_step(H, g, program.size, band, damping, gradient, of_slice, rhs, step, multipliers[:count])
+
+
+@inner_kernel
+def withdrawn(program: SurfaceProgram, here: Place, out: Place) -> Merit:
+    """Write the largest feasible share of a residual that ended infeasible; return its merit, infinite without one."""
+    left = withdraw(
+        program.problem,
+        program.size,
+        here.svi,
+        here.coefficients,
+        program.scan,
+        program.margins,
+        out.minima,
+        out.coefficients,
+    )
+    return Merit(misfit_at(program, out), left) if left < FEASIBLE else Merit(INFINITE, left)
+
+
 @kernel
 def solve_surface(
     stage: int,
@@ -92,66 +117,47 @@ def solve_surface(
     ``size[i]`` is the number of moving parameters of slice i, 0 for a frozen one.
     """
     n = size.shape[0]
-    band = (SLICE_SIZE if stage == SVI_STAGE else SUPPORT) - 1
-    H = np.zeros((n, MAX_COEFFICIENTS, MAX_COEFFICIENTS))
-    g = np.zeros((n, MAX_COEFFICIENTS))
-    step = np.zeros((n, MAX_COEFFICIENTS))
-    here = Place(svi, coefficients)
-    trial = Place(svi.copy(), coefficients.copy())
-    best = Place(svi.copy(), coefficients.copy())
-    lowest = Merit(INFINITE, INFINITE, INFINITE)
-    minima, trial_minima = empty_minima(n), empty_minima(n)
-    margins = controls.margins
-    butterfly, calendar = find_minima(stage, svi, coefficients, problem.knots, size, scan, margins, minima)
-    merit = Merit(0.0, butterfly, calendar)
-    penalties = Penalties(controls.penalty, controls.penalty)
+    H, g = np.zeros((n, MAX_COEFFICIENTS, MAX_COEFFICIENTS)), np.zeros((n, MAX_COEFFICIENTS))
+    step, weights = np.zeros((n, MAX_COEFFICIENTS)), np.full((2, n), controls.penalty)
+    program = SurfaceProgram(stage, problem, size, scan, controls.margins)
+    here, trial = new_place(svi, coefficients), new_place(svi, coefficients)
+    best, lowest = Place(svi, coefficients, trial.minima), INFINITE
+    merit = Merit(INFINITE, violation_at(program, here))
     damping = DAMPING_START if stage == SVI_STAGE else 0.0
-    moved, converged = True, False
-    iterations, count, small = 0, 0, 0
-    while iterations < controls.max_iterations and not converged:
+    iterations, count, small, moved = 0, 0, 0, True
+    while iterations < controls.max_iterations and small < CALM_STEPS:
         iterations += 1
         if moved:
-            f = surface_objective(stage, problem, size, svi, coefficients, DERIVATIVES, H, g)
-            merit = Merit(f, merit.butterfly, merit.calendar)
-            if violation(merit) < FEASIBLE and f < lowest.objective:
-                lowest = merit
-                copy_place(here, best)
+            f = surface_objective(stage, problem, size, here.svi, here.coefficients, DERIVATIVES, H, g)
+            merit = Merit(f, merit.violation)
+            if merit.violation < FEASIBLE and f < lowest:
+                lowest = f
+                copy_numbers(here, best)
                 if controls.stop_when_feasible:
                     break
-            count = cut_rows(stage, problem, svi, coefficients, size, minima, margins, rows)
-        promised = block_step(
-            H, g, size, band, damping, rows.gradient[:count], rows.slice[:count], rows.rhs[:count], step,
-            multipliers[:count],
-        )  # fmt: skip
-        penalties = raised_penalties(penalties, rows, multipliers, count)
+            keep_binding(problem, here.svi, here.coefficients, rows, multipliers, count, here.minima)
+            count = cut_rows(stage, problem, here.svi, here.coefficients, size, here.minima, controls.margins, rows)
+        promised = next_step(program, H, g, damping, rows, count, step, multipliers)
+        raise_weights(stage, weights, rows, multipliers, count)
+        cost = penalty(weights, here.minima)
         enough = controls.tolerance * (merit.objective + 1e-9)
-        if violation(merit) < FEASIBLE and damping <= DAMPING_START:
-            converged = promised + penalised(merit, penalties) < enough
-            if converged:
-                break
-        there, fraction = backtrack(
-            stage, problem, size, here, merit, penalties, step, scan, margins, trial, trial_minima
-        )
-        moved = fraction > 0.0
+        if merit.violation < FEASIBLE and damping <= DAMPING_START and promised + cost < enough:
+            small = CALM_STEPS
+            break
+        there, fraction = backtrack(program, here, merit, weights, step, trial)
         damping = adapted_damping(damping, fraction)
-        if not moved:
-            if damping > DAMPING_MAX:
-                break
-            continue
-        change = abs(merit.objective + penalised(merit, penalties) - there.objective - penalised(there, penalties))
-        copy_place(trial, here)
-        minima, trial_minima = trial_minima, minima
-        merit = there
-        calm = change < controls.tolerance * (merit.objective + 1e-9) and violation(merit) < FEASIBLE
-        small = small + 1 if calm else 0
-        converged = small == 2
-    if stage != SVI_STAGE and violation(merit) >= FEASIBLE:
-        withdrawn = withdraw(problem, size, svi, coefficients, scan, margins, minima, trial.coefficients)
-        f = surface_objective(stage, problem, size, svi, trial.coefficients, VALUE, H, g)
-        if withdrawn < FEASIBLE and f < lowest.objective:
-            copy_rows(trial.coefficients, best.coefficients)
-            lowest = Merit(f, withdrawn, 0.0)
-    if violation(merit) >= FEASIBLE and lowest.objective < INFINITE:
-        copy_place(best, here)
-        merit = lowest
-    return SqpOutcome(iterations, merit.objective, violation(merit), converged, count)
+        moved = fraction > 0.0
+        if moved:
+            change = abs(merit.objective + cost - there.objective - penalty(weights, trial.minima))
+            here, trial, merit = trial, here, there
+            small = small + 1 if change < enough and merit.violation < FEASIBLE else 0
+        elif damping > DAMPING_MAX:
+            break
+    if stage != SVI_STAGE and merit.violation >= FEASIBLE:
+        shorter = withdrawn(program, here, trial)
+        if shorter.objective < lowest:
+            here, merit, lowest = trial, shorter, INFINITE
+    if merit.violation >= FEASIBLE and lowest < INFINITE:
+        return SqpOutcome(iterations, lowest, 0.0, small == CALM_STEPS, count)
+    copy_numbers(here, best)
+    return SqpOutcome(iterations, merit.objective, merit.violation, small == CALM_STEPS, count)

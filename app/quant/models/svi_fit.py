@@ -1,5 +1,6 @@
 """The joint arbitrage-free SVI fit: cold, warm, and what to do when no feasible point is found at once."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,10 +30,8 @@ DOUBLE_MARGINS: Final = Margins(2.0 * MARGIN_BUTTERFLY, 2.0 * MARGIN_CALENDAR)
 TOLERANCE: Final = 1e-6
 """Tight, because what SVI leaves undecided along a touching pair decides how much room the residual finds there."""
 ROUGH_TOLERANCE: Final = 1e-3
-SLICE_STEPS: Final = 3
-"""SQP iterations a slice gets alone before the joint fit, which is no shorter after more of them."""
-PATIENT_SLICE_STEPS: Final = 100
-"""The same where the joint fit found no feasible point: one of dozens of index expiries may stop all others."""
+SLICE_STEPS: Final = 100
+"""SQP iterations a slice gets in a backward sweep, where the fit of all at once did not converge."""
 RESTORATION_STEPS: Final = 60
 FALLBACK_STEPS: Final = 200
 WARM_ITERATIONS: Final = 16
@@ -66,7 +65,12 @@ class SviFit:
 
     def is_feasible(self) -> bool:
         """Tell whether the surface as it stands is free of arbitrage with its margins."""
-        return self.outcome is not None and self.outcome.violation < FEASIBLE
+        return self.violation < FEASIBLE
+
+    @property
+    def violation(self) -> float:
+        """How much is violated where the fit stands, against its margins."""
+        return self.outcome.violation if self.outcome is not None else math.inf
 
     @property
     def objective(self) -> float:
@@ -146,18 +150,32 @@ def recheck(fit: SviFit, max_iterations: int) -> None:
     restore(fit, max_iterations)
 
 
-def fit_cold(fit: SviFit, max_iterations: int) -> None:
-    """Fit from the quotes alone: slices, backward steps, joint; again with patience; then restore until feasible."""
-    for steps in (SLICE_STEPS, PATIENT_SLICE_STEPS):
-        slice_starts(fit.problem, fit.svi)
-        replace_invalid(fit.problem, fit.svi)
-        pull_shapes(fit.problem, fit.svi)
-        fit.sweep(steps, backward=True)
-        fit.joint(max_iterations)
-        if fit.is_feasible():
-            break
-    restore(fit, max_iterations)
+def start_from_quotes(fit: SviFit) -> None:
+    """Start every slice from its own quotes."""
+    slice_starts(fit.problem, fit.svi)
+    replace_invalid(fit.problem, fit.svi)
+    pull_shapes(fit.problem, fit.svi)
+
+
+def fit_cold(fit: SviFit, max_iterations: int) -> SviFit:
+    """Fit from the quotes alone, all slices at once.
+
+    Where that does not converge, the slices are swept backward before they are fitted at once again. A surface is not
+    convex in its slices, so neither start is always the better one: the fit goes on from where less is violated, or,
+    both being feasible, from the lower objective.
+    """
+    start_from_quotes(fit)
+    fit.joint(max_iterations)
+    if fit.status is not FitStatus.CONVERGED:
+        swept = SviFit.of(fit.smiles, fit.problem)
+        start_from_quotes(swept)
+        swept.sweep(SLICE_STEPS, backward=True)
+        swept.joint(max_iterations)
+        swept.iterations += fit.iterations
+        fit = min(fit, swept, key=lambda f: (max(f.violation, FEASIBLE), f.objective))
+        restore(fit, max_iterations)
     recheck(fit, max_iterations)
+    return fit
 
 
 def restore(fit: SviFit, max_iterations: int) -> None:
@@ -196,8 +214,7 @@ def fit_surface(
         if fit.is_feasible():
             return fit
         fit = SviFit.of(quotes.smiles, quotes.problem(objective))
-    fit_cold(fit, options.max_iterations)
-    return fit
+    return fit_cold(fit, options.max_iterations)
 
 
 def fit_warm(fit: SviFit, known: PreviousSlices, max_iterations: int) -> None:

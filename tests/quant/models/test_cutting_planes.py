@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.quant.models.base import Objective
-from app.quant.models.constraint_rows import cut_rows, empty_rows
+from app.quant.models.constraint_rows import WING, cut_rows, empty_rows, keep_binding
 from app.quant.models.cutting_planes import Margins, find_minima
 from app.quant.models.local_minima import BUTTERFLY, CALENDAR, empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
@@ -80,7 +80,7 @@ def test_minima_are_those_of_a_dense_grid(stage: int) -> None:
     scan, minima = empty_scan(N, stage), empty_minima(N)
     if stage == RESIDUAL_STAGE:
         tabulate_scan(svi, knots, scan)
-    violations = find_minima(stage, svi, coefficients, knots, np.full(N, 5), scan, MARGINS, minima)
+    total = find_minima(stage, svi, coefficients, knots, np.full(N, 5), scan, MARGINS, minima)
     found = {BUTTERFLY: 0, CALENDAR: 0}
     k = np.linspace(-0.75, 1.35, 200_001)
     for i in range(N):
@@ -98,8 +98,9 @@ def test_minima_are_those_of_a_dense_grid(stage: int) -> None:
             found[kind] += 1
     assert found[BUTTERFLY] >= 2
     assert found[CALENDAR] >= 1
-    assert violations[0] > 0.03
-    assert violations[1] > 0.0
+    assert minima.violation[BUTTERFLY].sum() > 0.03
+    assert minima.violation[CALENDAR].sum() > 0.0
+    assert total == pytest.approx(minima.violation.sum(), rel=1e-12)
 
 
 @pytest.mark.parametrize("stage", [SVI_STAGE, RESIDUAL_STAGE])
@@ -145,3 +146,25 @@ def test_row_gradients_are_derivatives_of_the_minima(stage: int) -> None:
                     checked += 1
     assert checked > 40
     assert {int(BUTTERFLY), int(CALENDAR)} <= {int(kind) for kind in base[2]}
+
+
+def test_a_binding_place_stays_a_row_when_it_is_no_minimum_any_more() -> None:
+    svi, knots, coefficients = slices(), np.zeros((N, 4)), np.zeros((N, MAX_COEFFICIENTS))
+    problem, rows, minima = problem_of()._replace(knots=knots), empty_rows(N), empty_minima(N)
+    find_minima(SVI_STAGE, svi, coefficients, knots, np.full(N, 5), empty_scan(N, SVI_STAGE), MARGINS, minima)
+    before = minima.found.copy()
+    known = float(minima.k[CALENDAR, 2, 0])
+    kinds = [CALENDAR, CALENDAR, BUTTERFLY, CALENDAR, WING, CALENDAR]
+    places = [0.7, known, -0.3, 0.9, 0.1, np.inf]
+    for a, (kind, k) in enumerate(zip(kinds, places, strict=True)):
+        rows.kind[a], rows.slice[a], rows.k[a] = kind, 2, k
+    keep_binding(problem, svi, coefficients, rows, np.array([1.0, 1.0, 2.0, 0.0, 1.0, 1.0]), len(kinds), minima)
+    expected = before.copy()
+    expected[BUTTERFLY, 2] += 1
+    expected[CALENDAR, 2] += 1
+    np.testing.assert_array_equal(minima.found, expected)
+    later, earlier = (curve(RAW[i])(np.array([0.7]))[0][0] for i in (2, 1))
+    assert minima.k[CALENDAR, 2, before[CALENDAR, 2]] == 0.7
+    assert minima.value[CALENDAR, 2, before[CALENDAR, 2]] == pytest.approx(later / earlier - 1.0, rel=1e-9)
+    k = np.array([-0.3])
+    assert minima.value[BUTTERFLY, 2, before[BUTTERFLY, 2]] == pytest.approx(g_of(k, *curve(RAW[2])(k))[0], rel=1e-9)

@@ -26,6 +26,7 @@ from tests.quant.models.smiles import known_surface, quoted, recorded, smile, sp
 from tests.quant.models.test_svi import BTC, COLD, HARD, inside, vols
 
 SPX_2026 = recorded("spx_2026-01-30")
+SPX_TOUCHING = recorded("spx_touching_2026-01-30")
 SPX_ERRORS = (0.10, 0.15, 0.30, 0.36)
 """RMS errors in vol points that the default model stays below, a tenth or so above what was measured."""
 
@@ -110,6 +111,21 @@ def test_touching_expiries_do_not_cost_each_other_the_residual() -> None:
     assert inside(smiles, warm.curves) > 0.95
 
 
+@pytest.mark.parametrize("smiles", SPX_TOUCHING)
+def test_a_slice_far_off_does_not_stop_the_others(smiles: list[Smile]) -> None:
+    """Starts with wings of 1.9 and expiries that touch all along: a fit that stalls has 17 and 68 % of them inside."""
+    solution = SviSpline().fit(smiles, [], COLD)
+    assert solution.status is FitStatus.CONVERGED
+    assert_free_of_arbitrage(list(solution.curves))
+    assert certify(tuple(states(smiles, solution.curves))).arbitrage_free
+    assert inside(smiles, solution.curves) > 0.96
+    errors = [v - s.mid_vol for s, v in zip(smiles, vols(smiles, solution.curves), strict=True)]
+    assert 100.0 * np.sqrt(np.mean(np.concatenate(errors) ** 2)) < 0.6
+    warm = SviSpline().fit(smiles, states(smiles, solution.curves), COLD)
+    assert warm.warm
+    assert inside(smiles, warm.curves) > 0.96
+
+
 def test_a_residual_with_arbitrage_is_withdrawn_no_further_than_needed() -> None:
     smiles = SPX_2026[2]
     quotes = SurfaceQuotes(smiles)
@@ -127,7 +143,7 @@ def test_a_residual_with_arbitrage_is_withdrawn_no_further_than_needed() -> None
     assert share in [pytest.approx(known) for known in SHARES]
     for bold in SHARES[share + 1e-9 < SHARES]:
         bolder = 2.0 * bold * fitted.coefficients
-        assert sum(find_minima(RESIDUAL_STAGE, svi, bolder, knots, common[1], scan, margins, minima)) >= FEASIBLE
+        assert find_minima(RESIDUAL_STAGE, svi, bolder, knots, common[1], scan, margins, minima) >= FEASIBLE
     hopeless = 1e6 * (1.0 + np.arange(out.size, dtype=float).reshape(out.shape) % 2)
     assert withdraw(*common, hopeless, scan, margins, minima, out) == np.inf
 
