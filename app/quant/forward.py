@@ -112,7 +112,13 @@ def table_forwards(chain: OptionChain, table: QuoteTable) -> ChainForwards:
         row_value=row_value,
         row_sd=row_sd,
         row_stale=evidence.row_stale,
-        parity=_parity_checks(chain, table, evidence, _furthest(value - ratio[:, None], outvoted & SENT)),
+        parity=_parity_checks(
+            chain,
+            table,
+            evidence,
+            outvoted=_furthest(value - ratio[:, None], outvoted & SENT),
+            overruled=_furthest(value - ratio[:, None], outvoted & ~SENT),
+        ),
     )
 
 
@@ -123,7 +129,7 @@ def _furthest(apart: FloatArray, told: BoolArray) -> FloatArray:
 
 
 def _parity_checks(
-    chain: OptionChain, table: QuoteTable, evidence: ForwardEvidence, outvoted: FloatArray
+    chain: OptionChain, table: QuoteTable, evidence: ForwardEvidence, *, outvoted: FloatArray, overruled: FloatArray
 ) -> tuple[ParityCheck, ...]:
     rate_sd = 0.0 if chain.premium is Premium.COIN else RATE_PRIOR_SD
     columns = (
@@ -136,6 +142,7 @@ def _parity_checks(
         outvoted.tolist(),
         evidence.low.tolist(),
         evidence.high.tolist(),
+        overruled.tolist(),
     )
     return tuple(ParityCheck(*each) for each in zip(*columns, strict=True))
 

@@ -111,6 +111,13 @@ def _parity(read: ReadChain, rules: GateRules) -> Iterator[Finding]:
             f"forward: at {outvoted:.0%} of the expiries puts and calls outvote what the venue sent, off by a factor of"
             f" up to {math.exp(furthest):.4g}",
         )
+    for check in read.parity:
+        if check.overruled > 0.0:
+            yield (
+                SurfaceStatus.DEGRADED,
+                f"forward: puts and calls of {check.t * 365.0:.1f} days have another than the venue sent, off by a"
+                f" factor of {math.exp(check.overruled):.4g}, and are too few to be believed",
+            )
     off = premiums_off(read.parity)
     yield from above(
         "premiums: ln of the factor by which puts and calls have them off", off, math.inf, rules.rejected_factor

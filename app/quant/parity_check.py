@@ -30,6 +30,7 @@ class ParityCheck:
     ``rate_sd`` is one sd of the annual rate that discounts it, 0 where premiums carry none. ``outvoted`` is by how
     much, ln, a forward or future that the venue sent lies from the one that is believed against it, 0 where none does.
     ``low`` and ``high`` bound the forward by what could be traded at the reconciled strikes, NaN where nothing does.
+    ``overruled`` is by how much, ln, the puts' and calls' own forward lies from the one that is believed against it.
     """
 
     t: float
@@ -41,6 +42,7 @@ class ParityCheck:
     outvoted: float = 0.0
     low: float = math.nan
     high: float = math.nan
+    overruled: float = 0.0
 
     @property
     def contradicted(self) -> float:

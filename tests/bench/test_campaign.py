@@ -57,7 +57,7 @@ def test_no_mishap_of_an_expiry_breaks_anything() -> None:
         assert not [f for f in examined(case) if isinstance(f, Finding)], (number, case.name)
 
 
-@pytest.mark.parametrize(("seed", "number"), [(1, 3555), (1, 3918), (1, 4219)])
+@pytest.mark.parametrize(("seed", "number"), [(1, 3555), (1, 3918), (1, 4219), (2, 3582)])
 def test_prices_of_the_next_strike_are_told(seed: int, number: int) -> None:
     """They moved the forward of one expiry by a strike, and vols by 1.3 half-widths and more."""
     assert list(examined(drawn_mishap(seed, number))) == ["degraded"]

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus
+from app.quant.calibration import NoSmile, SurfaceFit, SurfaceStatus, read_chain
 from app.quant.chain import ExpiryQuotes, OptionChain
 from app.quant.gate import GateState, judged, widening_since
 from app.quant.gate_rules import DEFAULT_RULES
 from app.quant.innovations import innovations_of
 from app.quant.listed import instruments_of, sample_of
 from app.quant.maintenance import MaintainedFit, maintain_surface
+from app.quant.models import DEFAULT_MODEL
 from app.quant.screening import MAX_AGE_MS
 from app.quant.smile import read_smiles
 from app.quant.surface import VolSurface
@@ -181,6 +182,16 @@ def test_each_absolute_rule_names_its_number() -> None:
     assert verdict(fit, 3 * used) == (SurfaceStatus.DEGRADED, "quotes")
     assert verdict(fit, 6 * used) == (SurfaceStatus.REJECTED, "quotes")
     assert verdict(replace(fit, status=SurfaceStatus.REJECTED, reason="x")) == (SurfaceStatus.REJECTED, "x")
+
+
+def test_puts_and_calls_too_few_to_be_believed_are_heard() -> None:
+    """Of 4,945 expiries of a recorded day none had them overruled; one whose prices stand a strike off has."""
+    fit, read = maintained_series("BTC")[AT].fit, read_chain(recorded_chains("BTC")[AT], DEFAULT_MODEL)
+    assert not [check for check in read.parity if check.overruled > 0.0]
+    first, *others = read.parity
+    told = judged(fit, replace(read, parity=(replace(first, overruled=0.008), *others)), GateState(), None)
+    assert (fit.status, told.status) == (SurfaceStatus.OK, SurfaceStatus.DEGRADED)
+    assert (told.reason or "").startswith(f"forward: puts and calls of {first.t * 365.0:.1f} days have another than")
 
 
 @pytest.mark.parametrize(
