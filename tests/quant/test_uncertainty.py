@@ -84,7 +84,7 @@ def test_the_sandwich_is_the_one_of_dense_linear_algebra(knots: np.ndarray) -> N
     u = gradients(K, knots) / NOISE[:, None]
     z = K / np.sqrt(0.03)
     prior = np.zeros((u.shape[1], u.shape[1]))
-    weak_prior(RAW, int(knots[3]), 0.012, 5_000.0, prior)
+    weak_prior(RAW, knots, 0.012, 5_000.0, prior)
     correlation = (1.0 - COMMON_SHARE) * np.eye(K.size) + COMMON_SHARE * np.exp(
         -np.abs(z[:, None] - z[None, :]) / CORRELATION_LENGTH
     )

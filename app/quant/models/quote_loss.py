@@ -25,9 +25,11 @@ BAND_HALF_SPREAD_MIN: Final = 0.02
 BAND_SHARE: Final = 0.9
 """Share of the half-spread that is free: a little less than all, so that the optimum lies inside the band."""
 BAND_PULL: Final = 0.05
-"""Weight of the mid inside the band."""
-BAND_PUSH: Final = 20.0
-"""Mean weight outside the band."""
+"""Weight of the mid inside a narrow band."""
+BAND_PULL_HALVED: Final = 8.0
+"""Vol points; half-spread at which the mid weighs half: of a far wider quote one side is a mere placeholder."""
+BAND_PUSH: Final = 30.0
+"""Mean weight outside the band: 600 times the pull, so that the mids' noise inside it moves little."""
 HUBER_SCALE: Final = 1.345
 """Noise standard deviations after which Huber's loss is linear: 95 % efficient for normal noise (Huber 1981)."""
 STUDENT_FREEDOM: Final = 4.0
@@ -102,7 +104,7 @@ def weigh_quotes(
         weights[1, j] = 0.0
         if emphasis == BY_BAND:
             narrow = max(half_spread[j], BAND_HALF_SPREAD_MIN)
-            weights[0, j] = BAND_PULL
+            weights[0, j] = BAND_PULL / (1.0 + (half_spread[j] / BAND_PULL_HALVED) ** 2)
             weights[1, j] = 1.0 / (narrow * narrow)
             weights[2, j] = BAND_SHARE * half_spread[j]
         elif emphasis == BY_SPREAD:

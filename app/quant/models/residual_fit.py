@@ -13,16 +13,16 @@ from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_C
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT
 from app.quant.models.residual_objective import tabulate_quotes
 from app.quant.models.scan_grid import empty_scan, tabulate_scan
-from app.quant.models.surface_problem import INVERSE_T, RESIDUAL_STAGE, RIDGE, SMOOTHNESS, SurfaceProblem
+from app.quant.models.surface_problem import INVERSE_T, RESIDUAL_STAGE, RIDGE, SurfaceProblem
 from app.quant.models.surface_sqp import SqpControls, SqpOutcome, solve_surface
 
-SCALE: Final = 0.7
-"""Where the knots turn from linear to logarithmic, in units of sqrt(w(0))."""
-SPACING: Final = 0.3
-"""Knot distance in asinh(k / scale): about 0.2 standard deviations at the money."""
-RIDGE_WEIGHT: Final = 0.001
-SMOOTHNESS_WEIGHT: Final = 0.005
-"""Price of squared coefficients and of their squared second differences, in squared vol points at the money."""
+SCALE: Final = 1.2
+"""Where the knots turn from linear to logarithmic, in units of sqrt(w(0)): strikes thin out from about there."""
+SPACING: Final = 0.25
+"""Knot distance in asinh(k / scale): 0.3 standard deviations at the money and a quarter of the distance far out."""
+RIDGE_WEIGHT: Final = 0.03
+"""Price of squared coefficients, in squared vol points at the money: a little less than one mid's pull, so that a mid
+out of line with its neighbours is believed by half. BTC quotes held out ask for twice as much, ETH quotes for half."""
 TOLERANCE: Final = 1e-4
 PATIENT_ITERATIONS: Final = 150
 """For a fit that has not converged: dozens of index expiries that touch each other at every strike need some 60."""
@@ -87,7 +87,6 @@ def residual_problem(problem: SurfaceProblem, svi: FloatArray, knots: FloatArray
     )
     money = 2500.0 * svi[:, 0] * problem.slices[:, INVERSE_T]
     problem.slices[:, RIDGE] = RIDGE_WEIGHT * money
-    problem.slices[:, SMOOTHNESS] = SMOOTHNESS_WEIGHT * money
     tabulate_quotes(problem, svi)
     return problem
 

@@ -8,7 +8,7 @@ from app.quant.arrays import FloatArray
 from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT, knot_places, spline_pieces, svi_variances
 from app.quant.models.quote_loss import MID, OUTSIDE, WEIGHT, WIDTH, K, loss
-from app.quant.models.surface_problem import INFINITE, INVERSE_T, RIDGE, SMOOTHNESS, SurfaceProblem
+from app.quant.models.surface_problem import INFINITE, INVERSE_T, RIDGE, SurfaceProblem
 
 
 @kernel
@@ -76,35 +76,29 @@ def residual_objective(
                 g[first + m] += slope * jac
                 for z in range(m + 1):
                     H[first + m, first + z] += curvature * jac * vega * problem.basis[j, z]
-    return value + roughness(problem.slices[i], count, coefficients, derivatives, H, g)
+    return value + size_price(problem.slices[i, RIDGE], problem.knots[i], coefficients, derivatives, H, g)
 
 
 @inner_kernel
-def roughness(
-    numbers: FloatArray, count: int, coefficients: FloatArray, derivatives: bool, H: FloatArray, g: FloatArray
+def ridge_share(knots: FloatArray, j: int) -> float:
+    """Return the share of the ridge at the money that spline ``j`` bears: exp(-|asinh(k_j / scale)|) at its centre.
+
+    Far out a smile's squared distance from its hyperbola grows about in proportion to |k|. That neighbouring splines
+    overlap is all the smoothness there is: a price on their second differences predicts quotes held out worse.
+    """
+    return math.exp(-abs(knots[2] + j) * knots[1])
+
+
+@inner_kernel
+def size_price(
+    ridge: float, knots: FloatArray, coefficients: FloatArray, derivatives: bool, H: FloatArray, g: FloatArray
 ) -> float:
-    """Return ridge |c|^2/2 + smoothness |second differences of c, zero beyond both ends|^2/2, adding derivatives."""
-    ridge = numbers[RIDGE]
-    smoothness = numbers[SMOOTHNESS]
+    """Return ridge sum_j share_j c_j^2/2, adding its derivatives."""
     value = 0.0
-    for r in range(count):
-        value += 0.5 * ridge * coefficients[r] * coefficients[r]
+    for j in range(int(knots[3])):
+        price = ridge * ridge_share(knots, j)
+        value += 0.5 * price * coefficients[j] * coefficients[j]
         if derivatives:
-            g[r] += ridge * coefficients[r]
-            H[r, r] += ridge
-    for r in range(-1, count + 1):
-        bend = 0.0
-        for p in range(-1, 2):
-            if 0 <= r + p < count:
-                bend += (-2.0 if p == 0 else 1.0) * coefficients[r + p]
-        value += 0.5 * smoothness * bend * bend
-        if derivatives:
-            for p in range(-1, 2):
-                if not 0 <= r + p < count:
-                    continue
-                factor = smoothness * (-2.0 if p == 0 else 1.0)
-                g[r + p] += factor * bend
-                for z in range(-1, p + 1):
-                    if 0 <= r + z < count:
-                        H[r + p, r + z] += factor * (-2.0 if z == 0 else 1.0)
+            g[j] += price * coefficients[j]
+            H[j, j] += price
     return value

@@ -16,12 +16,12 @@ VALUE: Final = cast(bool, np.bool_(False))
 DERIVATIVES: Final = cast(bool, np.bool_(True))
 """Numpy scalars, because numba compiles a kernel anew for every literal it is called with."""
 
-INVERSE_T, SLOPE_MIN, RIDGE, SMOOTHNESS = 0, 1, 2, 3
-"""Columns of the slice array: 1/t, gentlest wing, ridge and second-difference weights of the residual, ..."""
-SHAPE_CENTRE: Final = 4
-SHAPE_WEIGHT: Final = 8
+INVERSE_T, SLOPE_MIN, RIDGE = 0, 1, 2
+"""Columns of the slice array: 1/t, gentlest wing, the residual's ridge at the money, ..."""
+SHAPE_CENTRE: Final = 3
+SHAPE_WEIGHT: Final = 7
 """... centre and weight of the shape prior on (s, l, ln u, ln v)."""
-SLICE_COLUMNS: Final = 12
+SLICE_COLUMNS: Final = 11
 INFINITE: Final = 1e300
 """Objective of a point outside the domain: variance not positive at a quote."""
 

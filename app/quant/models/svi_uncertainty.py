@@ -9,8 +9,8 @@ with z = k / sqrt(w(0)) (White 1980 for the form; C because neighbouring quotes 
 independent errors takes for signal); sandwich.py computes it. The sd of a vol with gradient g is sqrt(g' cov g).
 
 theta is the residual's coefficients, then SVI's a, b, rho, m, sigma. The coefficients enter with the fit's own ridge
-and smoothness as their prior; SVI's five with the weak one that they are of their own size, which keeps H regular where
-no quote tells them.
+as their prior; SVI's five with the weak one that they are of their own size, which keeps H regular where no quote tells
+them.
 """
 
 import math
@@ -22,7 +22,8 @@ from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import kernel
 from app.quant.models.packed_curve import SUPPORT, spline_basis
 from app.quant.models.quote_loss import BAND_PULL
-from app.quant.models.residual_fit import RIDGE_WEIGHT, SMOOTHNESS_WEIGHT
+from app.quant.models.residual_fit import RIDGE_WEIGHT
+from app.quant.models.residual_objective import ridge_share
 from app.quant.models.sandwich import sandwich_covariance
 from app.quant.models.svi_coordinates import SLICE_SIZE
 
@@ -33,8 +34,7 @@ CORRELATION_LENGTH: Final = 0.5
 LOCAL_WIDTH: Final = 0.4
 """Deviations over which quotes tell the noise at a node."""
 RIDGE: Final = RIDGE_WEIGHT / BAND_PULL
-SMOOTHNESS: Final = SMOOTHNESS_WEIGHT / BAND_PULL
-"""Precision of a coefficient, and of a second difference, in units of what one mid tells at the money."""
+"""Precision of a coefficient at the money in units of what one mid tells there."""
 ALIVE: Final = SUPPORT + SLICE_SIZE
 """Parameters that a vol depends on."""
 
@@ -101,20 +101,17 @@ def local_noise(z: FloatArray, noise: FloatArray, at: float) -> float:
 
 
 @kernel
-def weak_prior(raw: FloatArray, count: int, at_the_money: float, money_precision: float, prior: FloatArray) -> None:
-    """Write the prior precision of ``count`` residual coefficients, of those that only fill the band, and of SVI's."""
+def weak_prior(
+    raw: FloatArray, knots: FloatArray, at_the_money: float, money_precision: float, prior: FloatArray
+) -> None:
+    """Write the prior precision of the residual's coefficients, of those that only fill the band, and of SVI's."""
     band = prior.shape[0] - SLICE_SIZE
     deviation = math.sqrt(at_the_money)
     sizes = (at_the_money, raw[1] + deviation, 1.0, deviation, raw[4] + deviation)
     for a in range(SLICE_SIZE):
         prior[band + a, band + a] = 1.0 / (sizes[a] * sizes[a])
     for j in range(band):
-        prior[j, j] = RIDGE * money_precision
-    second_difference = (1.0, -2.0, 1.0)
-    for j in range(count - 2):
-        for a in range(3):
-            for b in range(3):
-                prior[j + a, j + b] += SMOOTHNESS * money_precision * second_difference[a] * second_difference[b]
+        prior[j, j] = RIDGE * ridge_share(knots, j) * money_precision
 
 
 @kernel
@@ -157,7 +154,7 @@ def node_sds(
             typical += noise[row] ** 2 / n
         band = max(int(knots[i, 3]), SUPPORT)
         prior = np.zeros((band + SLICE_SIZE, band + SLICE_SIZE))
-        weak_prior(raw[i], int(knots[i, 3]), at_the_money, 0.25 * at_the_money / t[i] / typical, prior)
+        weak_prior(raw[i], knots[i], at_the_money, 0.25 * at_the_money / t[i] / typical, prior)
         targets = np.zeros((band + SLICE_SIZE, SLICE_SIZE + m))
         for a in range(SLICE_SIZE):
             targets[band + a, a] = 1.0

@@ -3,6 +3,7 @@ import pytest
 
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, knot_place, spline_basis, spline_value
 from app.quant.models.residual_fit import SCALE, SPACING, carried_coefficients, residual_knots
+from app.quant.models.residual_objective import ridge_share
 
 SVI = np.array([[0.004, -0.01, -1.0, 0.05, 0.04], [0.09, -0.05, -1.5, 0.2, 0.2]])
 LOWEST, HIGHEST = np.array([-0.2, -9.0]), np.array([0.15, 30.0])
@@ -35,6 +36,13 @@ def test_coefficients_at_another_spacing_lie_on_the_line_through_the_old_ones() 
     old[0, :13] = np.random.default_rng(1).standard_normal(13)
     expected = np.interp(0.37 * (-4.0 + np.arange(9)), 0.3 * (-6.0 + np.arange(13)), old[0, :13])
     np.testing.assert_allclose(carried_coefficients(knots, old_knots, old)[0, :9], expected, rtol=1e-12)
+
+
+def test_the_ridge_falls_with_the_distance_from_the_money() -> None:
+    scale, spacing, first, count = knots = np.array([0.2, 0.3, -7.0, 16.0])
+    for j in range(int(count)):
+        k = scale * np.sinh(spacing * (first + j))
+        assert ridge_share(knots, j) == pytest.approx(scale / (abs(k) + np.hypot(k, scale)), rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [-3.0, -0.2, 0.0, 0.07, 0.9, 40.0])

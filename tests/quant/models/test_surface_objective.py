@@ -134,8 +134,9 @@ def test_huber_and_t_weights_are_the_textbooks() -> None:
 )
 def test_weights_are_those_of_their_objective(objective, weight, outside, width) -> None:
     found = quote_weights(objective, HALF_SPREADS, NOISES, np.array([0, len(NOISES)]))
-    np.testing.assert_allclose(found[0], 0.05 if weight is None else weight / weight.mean(), rtol=1e-12)
-    np.testing.assert_allclose(found[1], 0.0 if outside is None else 20.0 * outside / outside.mean(), rtol=1e-12)
+    pull = 0.05 / (1.0 + (HALF_SPREADS / 8.0) ** 2)
+    np.testing.assert_allclose(found[0], pull if weight is None else weight / weight.mean(), rtol=1e-12)
+    np.testing.assert_allclose(found[1], 0.0 if outside is None else 30.0 * outside / outside.mean(), rtol=1e-12)
     if width is not None:
         np.testing.assert_allclose(found[2], width, rtol=1e-12)
 
@@ -146,5 +147,5 @@ def test_weights_have_mean_one_in_every_slice(objective: Objective) -> None:
     weights = quote_weights(objective, half_spread, noise, np.array([0, 4, 6]))
     which = 1 if objective is Objective.BAND else 0
     for part in (slice(0, 4), slice(4, 6)):
-        assert weights[which, part].mean() == pytest.approx(20.0 if objective is Objective.BAND else 1.0)
+        assert weights[which, part].mean() == pytest.approx(30.0 if objective is Objective.BAND else 1.0)
     assert (np.diff(weights[which, :4]) <= 0.0).all()
