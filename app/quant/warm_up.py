@@ -24,6 +24,7 @@ from app.quant.models.surface_problem import RESIDUAL_STAGE
 from app.quant.models.surface_quotes import SurfaceQuotes
 from app.quant.models.svi_curve import SplineResidual, SviCurve
 from app.quant.models.svi_fit import HALF_MARGINS, SviFit
+from app.quant.models.svi_spline import without_hidden_arbitrage
 from app.quant.models.svi_start import aged_start, replace_invalid, slice_starts, ssvi_starts
 from app.quant.models.temporal_prior import with_prior
 from app.quant.price_product import product_deviations
@@ -194,6 +195,7 @@ def _prepare_residual_and_publish() -> None:
     coefficients = carried_coefficients(knots, known.knots, known.coefficients)
     residual_problem(fit.problem, fit.svi, knots)
     tabulate_scan(fit.svi, knots, empty_scan(len(smiles), RESIDUAL_STAGE))
+    without_hidden_arbitrage(fit.problem._replace(knots=knots), fit.svi, coefficients)
     published_curves(fit.svi, knots, coefficients)
 
 

@@ -74,16 +74,24 @@ def test_spoilt_chains_give_a_feasible_surface_and_nothing_else(seed: int) -> No
 
 
 def test_the_residual_predicts_quotes_it_has_not_seen() -> None:
-    """Held-out absolute error at least 8 % below plain SVI's, over two folds of three snapshots."""
+    """Every interior quote of three snapshots held out in a fifth: the error of plain SVI falls by an eighth and in the
+    mean square, which the widest quotes fill, by a twentieth; a third of those outside bid and ask come in."""
     errors = {"svi": [], "svi_spline": []}
+    outside = {"svi": [], "svi_spline": []}
     for snapshot in (*BTC[::4], HARD):
-        for fold in (1, 3):
+        for fold in range(5):
             left, removed = held_out(snapshot, fold)
             for name, kept in errors.items():
                 for s, c, gone in zip(snapshot, MODELS[name].fit(left, [], COLD).curves, removed, strict=True):
-                    kept.append(np.sqrt(c.total_variance(s.k[gone]) / s.t) - s.mid_vol[gone])
+                    vol = np.sqrt(c.total_variance(s.k[gone]) / s.t)
+                    kept.append(vol - s.mid_vol[gone])
+                    outside[name].append((vol < s.bid_vol[gone]) | (vol > s.ask_vol[gone]))
     mean = {name: np.mean(np.abs(np.concatenate(kept))) for name, kept in errors.items()}
-    assert mean["svi_spline"] < 0.92 * mean["svi"]
+    square = {name: np.mean(np.concatenate(kept) ** 2) for name, kept in errors.items()}
+    missed = {name: np.concatenate(kept).mean() for name, kept in outside.items()}
+    assert mean["svi_spline"] < 0.875 * mean["svi"]
+    assert square["svi_spline"] < 0.95**2 * square["svi"]
+    assert missed["svi_spline"] < 0.65 * missed["svi"]
 
 
 @pytest.mark.parametrize(("s", "rmse"), list(zip([*spx(), *SPX_2026[0], *SPX_2026[1]], SPX_ERRORS, strict=True)))
