@@ -88,7 +88,7 @@ def flag_alone(
     flagged: BoolArray,
 ) -> None:
     """Write :func:`unconfirmed`; expiry e has the quotes ``bounds[e]:bounds[e + 1]``."""
-    middle, deviation = np.empty((2, error.shape[0]))
+    middle, deviation = np.empty(error.shape[0]), np.empty(error.shape[0])
     fill_neighbours(error, bounds, middle, deviation)
     for e in range(bounds.shape[0] - 1):
         told = bounds[e + 1] - bounds[e] > NEIGHBOURS

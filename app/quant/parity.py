@@ -143,9 +143,12 @@ def _fit_lines(
             line = huber_line(k, y, s, kept, prior[e], prior_sd[e])
         if not line[1] > 0.0:
             continue
+        out[e, 6] = pairs
+        # Every forward is positive: bounds that reach below that are of prices which bound nothing.
+        if not cone[0] > 0.0:
+            continue
         out[e, 0], out[e, 1], out[e, 2], out[e, 3] = line
         out[e, 4], out[e, 5] = cone
-        out[e, 6] = pairs
 
 
 def parity_lines(

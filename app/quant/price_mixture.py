@@ -47,12 +47,13 @@ def mix_prices(
     deviation: FloatArray,
 ) -> None:
     """Write |k| and the mixture's price over sqrt(F K); where that cannot be inverted, its deviation and DONE."""
-    first, second, at_first, at_second = np.empty((4, k.shape[0]))
-    for i in range(k.shape[0]):
+    n = k.shape[0]
+    first, second, at_first, at_second = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    for i in range(n):
         distance[i], first[i], second[i] = abs(k[i]), math.sqrt(near[i]), math.sqrt(far[i])
     normalised_prices(distance, first, at_first)
     normalised_prices(distance, second, at_second)
-    for i in range(k.shape[0]):
+    for i in range(n):
         least, most = min(first[i], second[i]), max(first[i], second[i])
         h, d = distance[i] / least, 0.5 * least
         ordinary = 0.5 * (h * h + d * d) < LARGEST_EXPONENT and distance[i] / most - 0.5 * most > DIFFERENCE_LEFT

@@ -139,3 +139,18 @@ def test_segments_are_fitted_apart_and_a_single_pair_is_no_line():
 
 def test_a_falling_price_of_money_is_no_discount_factor():
     assert np.isnan(huber_line(STRIKE, -DIFFERENCE, HALF_SPREAD, ALL, 1.0, np.inf)[1])
+
+
+def test_prices_that_bound_no_positive_forward_are_no_line():
+    def fitted(half: float):
+        one = np.ones(1)
+        start = np.array([0, STRIKE.size])
+        low, high = DIFFERENCE - half, DIFFERENCE + half
+        return parity_lines(
+            start, STRIKE, low, high, half_spreads_per_sd=1.0, discount_prior=one, discount_prior_sd=0.1 * one
+        )
+
+    told, untold = fitted(0.5 * STRIKE.min()), fitted(3.0 * STRIKE.max())
+    assert told.cone_low[0] > 0.0
+    assert np.isnan([untold.forward[0], untold.cone_low[0], untold.cone_high[0]]).all()
+    assert untold.pairs[0] == STRIKE.size
