@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from llvmlite.binding import parse_bitcode  # type: ignore[import-untyped]
+from numba import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompileResult
@@ -65,11 +66,17 @@ class _KernelFormat(CompileResultCacheImpl):
 
 
 class KernelCode(FunctionCache):
-    """The code of one kernel, for each signature it is called with. Raises RuntimeError where no folder is writable."""
+    """The code of one kernel, for each signature it is called with.
+
+    Raises RuntimeError where no folder is named or the one named is not writable. numba's own folders do not do: they
+    renew a kernel when its file changes, not when one that it calls does, and old and new code together damage memory.
+    """
 
     _impl_class = _KernelFormat
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if not config.CACHE_DIR:  # type: ignore[attr-defined]
+            raise RuntimeError("no folder for the kernels of this code is named (NUMBA_CACHE_DIR is empty)")
         super().__init__(function)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

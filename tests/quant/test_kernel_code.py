@@ -56,9 +56,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_in(folder: Path, script: str) -> str:
-    """Run ``script`` in a process of its own that keeps its kernels in ``folder``."""
-    start = f"import os, sys; os.environ['NUMBA_CACHE_DIR'] = {str(folder)!r}; sys.path.insert(0, {str(folder)!r})\n"
+def run_in(folder: Path, script: str, *, named: bool = True) -> str:
+    """Run ``script`` in a process of its own that keeps its kernels in ``folder``, or nowhere where it is not named."""
+    kept = str(folder) if named else ""
+    start = f"import os, sys; os.environ['NUMBA_CACHE_DIR'] = {kept!r}; sys.path.insert(0, {str(folder)!r})\n"
     done = subprocess.run([sys.executable, "-c", start + script], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
@@ -80,3 +81,10 @@ def test_a_kernel_is_compiled_with_one_read_from_disk(folder: Path) -> None:
 
 def test_a_kernel_from_disk_raises_what_it_raised(folder: Path) -> None:
     assert run_in(folder, REFUSE_NONE) == "no values"
+
+
+def test_without_a_named_folder_nothing_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "kernels.py").write_text(KERNELS)
+    told = "; from app.quant.compiled import uncached_kernels; print(*uncached_kernels())"
+    assert run_in(tmp_path, CALL_TOTAL + told, named=False) == "total twice"
+    assert not list(tmp_path.rglob("*.nbi"))
