@@ -1,4 +1,4 @@
-"""Fit one recorded chain and print the fit: the worker's pure call, with no service around it."""
+"""Fit one recorded chain as the first of a series, judged as such, and print the fit: the worker's pure call alone."""
 
 import argparse
 import os
@@ -11,16 +11,17 @@ from typing import Final
 import numpy as np
 
 from app.feeds.recording import InvalidRecording, RecordedChain, read_recorded
-from app.quant.calibration import NoSmile, SurfaceFit, calibrate_surface
+from app.quant.calibration import NoSmile, SurfaceFit
 from app.quant.certificate import Certificate, Evidence
 from app.quant.chain import OptionChain
+from app.quant.maintenance import maintain_surface
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.report import SliceReport
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.year_fraction import days
 from app.service.document import encode_document
 from app.service.iso_time import iso_utc
-from app.service.publish import document_of
+from app.service.publish import maintained_document
 from app.venues import VENUES
 
 SKEW_DELTA: Final = 0.25
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         recorded = recorded_body(arguments.file, arguments.venue, arguments.line)
         chain = VENUES[recorded.venue].parse(recorded.body, received_ms=0)
-        fit = calibrate_surface(chain, model=arguments.model)
+        maintained = maintain_surface(chain, model=arguments.model)
     except (OSError, InvalidRecording) as refused:
         print(refused, file=sys.stderr)
         return os.EX_DATAERR
@@ -53,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"  {_minute(excluded.expiry_ms)} {excluded.status}: {excluded.reason}", file=sys.stderr)
         return os.EX_DATAERR
     if arguments.json:
-        print(encode_document(document_of(fit, chain)).decode())
+        print(encode_document(maintained_document(maintained, chain)).decode())
     else:
-        print("\n".join(table(fit, chain)))
+        print("\n".join(table(maintained.fit, chain)))
     return 0
 
 

@@ -29,6 +29,13 @@ def test_json_is_the_published_document(capsys):
     document = json.loads(capsys.readouterr().out)
     assert (document["underlying"], document["model"], document["status"]) == ("BTC", "svi", "ok")
     assert len(document["slices"]) == 13
+    assert document["recalibration"]["reason"] == "it is the first"
+
+
+def test_the_fit_is_judged_as_a_first_surface_is(capsys):
+    assert main(["calibrate", str(CHAIN), "--model", "essvi"]) == 0
+    title = capsys.readouterr().out.splitlines()[0]
+    assert title.startswith("BTC  2026-08-01T17:58:04.320Z  essvi: degraded (inside: share of quotes inside is 0.58")
 
 
 def test_a_line_of_a_recording_is_chosen_and_the_last_by_default(capsys):
