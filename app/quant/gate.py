@@ -73,7 +73,7 @@ def judged(
     evidence: Evidence | None,
     rules: GateRules = DEFAULT_RULES,
 ) -> SurfaceFit:
-    """Return ``fit`` with the worst status that a rule gives it, and that rule's reason; never a better one."""
+    """Return ``fit`` with the worst status that a rule gives it, never a better one, and all the reasons for that."""
     findings = [*_absolute(fit, rules), *_parity(read, rules), *_against_published(read, state, rules)]
     if evidence:
         findings += _against_previous(fit, read, state, evidence, rules)
@@ -81,10 +81,12 @@ def judged(
     findings += above("damaged: share of quotes that no market makes", damaged, rules.degraded_damaged, math.inf)
     for status in (SurfaceStatus.REJECTED, SurfaceStatus.DEGRADED):
         reasons = [reason for found, reason in findings if found is status]
-        if fit.status is status:
-            return fit
+        if fit.status is status and fit.reason:
+            reasons = [fit.reason, *reasons]
         if reasons:
             return replace(fit, status=status, reason="; ".join(reasons))
+        if fit.status is status:
+            return fit
     return fit
 
 

@@ -184,6 +184,13 @@ def test_each_absolute_rule_names_its_number() -> None:
     assert verdict(replace(fit, status=SurfaceStatus.REJECTED, reason="x")) == (SurfaceStatus.REJECTED, "x")
 
 
+def test_what_degraded_a_fit_already_is_told_beside_what_the_gate_finds() -> None:
+    maintained = maintain_surface(recorded_chain("deribit_btc_chain_2026-08-01T175804Z.json.gz"), model="sabr")
+    assert maintained.fit.status is SurfaceStatus.DEGRADED
+    assert str(maintained.fit.reason).startswith("model sabr has arbitrage: ")
+    assert "; inside: share of quotes inside is 0.66" in str(maintained.fit.reason)
+
+
 def test_puts_and_calls_too_few_to_be_believed_are_heard() -> None:
     """Of 4,945 expiries of a recorded day none had them overruled; one whose prices stand a strike off has."""
     fit, read = maintained_series("BTC")[AT].fit, read_chain(recorded_chains("BTC")[AT], DEFAULT_MODEL)
