@@ -105,6 +105,31 @@ def open_cone(
 
 
 @kernel
+def doubt(
+    strike: FloatArray, low: FloatArray, high: FloatArray, keep: FloatArray, discount: float, forward: float
+) -> float:
+    """Return how far beyond ``forward`` the bounds lie of the furthest strike that may have been dropped wrongly.
+
+    It may where no more of the kept strikes contradict it than were dropped: which of two books is the wrong one, wide
+    ones between which both have room do not say. 0 where none may.
+    """
+    dropped, furthest = 0, 0.0
+    for j in range(strike.shape[0]):
+        dropped += keep[j] == 0.0
+    for j in range(strike.shape[0]):
+        if keep[j] != 0.0:
+            continue
+        floor, ceiling = strike[j] + low[j] / discount, strike[j] + high[j] / discount
+        against = 0
+        for i in range(strike.shape[0]):
+            apart = strike[i] + low[i] / discount > ceiling or strike[i] + high[i] / discount < floor
+            against += keep[i] != 0.0 and apart
+        if against <= dropped:
+            furthest = max(furthest, floor - forward, forward - ceiling)
+    return furthest
+
+
+@kernel
 def _fit_lines(
     start: IntArray,
     strike: FloatArray,
@@ -116,7 +141,10 @@ def _fit_lines(
     prior_sd: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Fit each segment into a row of ``out``: free slope, line, cone at its D, line again on the strikes it keeps."""
+    """Fit each segment into a row of ``out``: free slope, line, cone at its D, line again on the strikes it keeps.
+
+    The variance of the forward has in it what is in doubt about the strikes that were dropped.
+    """
     keep = np.ones(strike.shape[0])
     for e in range(start.shape[0] - 1):
         k, y, s, kept = (
@@ -133,7 +161,8 @@ def _fit_lines(
         line = huber_line(k, y, s, kept, prior[e], prior_sd[e])
         if not line[1] > 0.0:
             continue
-        cone = open_cone(k, low[start[e] : start[e + 1]], high[start[e] : start[e + 1]], kept, line[0], line[1])
+        bounds = low[start[e] : start[e + 1]], high[start[e] : start[e + 1]]
+        cone = open_cone(k, bounds[0], bounds[1], kept, line[0], line[1])
         pairs = 0
         for j in range(k.shape[0]):
             pairs += kept[j] > 0.0
@@ -148,6 +177,7 @@ def _fit_lines(
         if not cone[0] > 0.0:
             continue
         out[e, 0], out[e, 1], out[e, 2], out[e, 3] = line
+        out[e, 3] += doubt(k, bounds[0], bounds[1], kept, line[0], line[1]) ** 2
         out[e, 4], out[e, 5] = cone
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.quant.parity import HUBER_C, MAX_REWEIGHTINGS, huber_line, open_cone, parity_lines
+from app.quant.parity import HUBER_C, MAX_REWEIGHTINGS, doubt, huber_line, open_cone, parity_lines
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "parity.json").read_text())
 STRIKE, DIFFERENCE, HALF_SPREAD = (np.array(REFERENCE[name]) for name in ("strike", "difference", "half_spread"))
@@ -88,6 +88,49 @@ def test_two_wrong_strikes_that_agree_do_not_outlast_the_right_ones():
     keep = np.ones(middle.size)
     open_cone(np.zeros(middle.size), middle - 1.0, middle + 1.0, keep, 1.0, 0.02)
     assert keep.tolist() == [1, 1, 1, 1, 0, 0]
+
+
+def doubt_in_numpy(low, high, keep, forward):
+    kept = keep == 1.0
+    distances = [
+        max(a - forward, forward - b, 0.0)
+        for a, b in zip(low[~kept], high[~kept], strict=True)
+        if ((low[kept] > b) | (high[kept] < a)).sum() <= (~kept).sum()
+    ]
+    return max(distances, default=0.0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 3)), min_size=1, max_size=9), st.floats(-5, 5))
+def test_doubt_agrees_with_its_twin(bands, forward):
+    middle, half = np.array(bands).T
+    keep, zero = np.ones(middle.size), np.zeros(middle.size)
+    open_cone(zero, middle - half, middle + half, keep, 1.0, forward)
+    found = doubt(zero, middle - half, middle + half, keep, 1.0, forward)
+    assert found == doubt_in_numpy(middle - half, middle + half, keep, forward)
+
+
+@pytest.mark.parametrize(("tight", "in_doubt"), [(1, True), (3, False)])
+def test_of_two_tight_books_among_wide_ones_neither_is_believed(tight, in_doubt):
+    """A wrong book 0.3 below; which one is wrong only a second tight one beside the right one tells."""
+    strike = np.linspace(95.0, 105.0, 11)
+    half = np.full(strike.size, 2.0)
+    half[[4 + i for i in range(tight)] + [8]] = 0.02
+    middle = 100.0 - strike
+    middle[8] -= 0.3
+    one = np.ones(1)
+    lines = parity_lines(
+        np.array([0, strike.size]),
+        strike,
+        middle - half,
+        middle + half,
+        half_spreads_per_sd=2.0,
+        discount_prior=one,
+        discount_prior_sd=0.0 * one,
+    )
+    wrong = 99.7
+    further = max(abs(lines.forward[0] - 100.0), abs(lines.forward[0] - wrong))
+    assert (lines.forward_sd[0] > 0.8 * further) == in_doubt
 
 
 def test_variances_are_those_of_the_normal_equations():
