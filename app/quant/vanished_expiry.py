@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.quant.errors import InvalidQuery
 from app.quant.surface import VolSurface
 from app.quant.year_fraction import year_fraction
 
 
 @dataclass(frozen=True, slots=True)
 class VanishedExpiry:
-    """The largest move of an expiry's vol, in vol and in half-widths of its bar."""
+    """The largest move of an expiry's vol, in vol and in half-widths of its bar; infinite where there is none left."""
 
     t: float
     move: float
@@ -34,7 +35,13 @@ def vanished_expiries(
         at_the_money = float(s.curve.total_variance(np.zeros(1))[0])
         k = nodes[np.abs(nodes) <= reach * math.sqrt(at_the_money)]
         t = year_fraction(surface.as_of_ms, s.expiry_ms)
-        moves = surface.vol(k, t) - np.sqrt(s.curve.total_variance(k) / s.t)
+        try:
+            vols = surface.vol(k, t)
+        except InvalidQuery:
+            # The expiries that are left have vols so high that nothing beyond them is answered for.
+            yield VanishedExpiry(t, math.inf, math.inf)
+            continue
+        moves = vols - np.sqrt(s.curve.total_variance(k) / s.t)
         sizes = np.abs(moves) / (widening * s.band.half_width_at(k))
         j = int(sizes.argmax())
         yield VanishedExpiry(t, float(moves[j]), float(sizes[j]))

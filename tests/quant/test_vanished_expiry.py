@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.quant.extrapolation import LARGEST_VARIANCE
 from app.quant.vanished_expiry import vanished_expiries
 from tests.quant.market import maintained_series
 
@@ -25,3 +26,11 @@ def test_the_move_is_that_of_the_interpolated_vol_at_the_nodes_of_the_bars() -> 
     (wider,) = vanished_expiries(without, stood, {lost.expiry_ms}, 2.0, 2.0)
     assert wider.half_widths == pytest.approx(0.5 * found.half_widths)
     assert list(vanished_expiries(without, stood, (), 1.0, 2.0)) == []
+
+
+def test_where_nothing_beyond_the_other_expiries_is_answered_for_the_move_has_no_bound() -> None:
+    stood = maintained_series("BTC")[5].fit.surface
+    first, last = stood.slices[0], stood.slices[-1]
+    wild = replace(first, curve=replace(first.curve, a=2.0 * LARGEST_VARIANCE * first.t / last.t))
+    (found,) = vanished_expiries(replace(stood, slices=(wild,)), stood, {last.expiry_ms}, 1.0, 2.0)
+    assert (found.move, found.half_widths) == (np.inf, np.inf)
