@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import engine, fan_out, footprint, post_to_frame, request_times, scaling, throughput
+from tests.bench import accuracy, engine, fan_out, footprint, post_to_frame, request_times, scaling, throughput
 from tests.bench.figure import Figure, print_table, write_json
 from tests.running_service import running_service
 
@@ -13,6 +13,7 @@ REPORT = Path("bench.json")
 
 def all_figures(data_dir: Path) -> Iterator[Figure]:
     yield from engine.figures()
+    yield from accuracy.figures()
     with running_service(data_dir, SMILEKEEPER_WORKERS="1") as service:
         yield from post_to_frame.figures(service)
         yield from request_times.figures(service)
