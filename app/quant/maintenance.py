@@ -14,7 +14,7 @@ from app.quant.conformal import ConformalState, followed_by
 from app.quant.gate import Evidence, GateState, judged, widening_since
 from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import innovations_of
-from app.quant.listed import Instruments, instruments_of, listed_share, sample_of
+from app.quant.listed import instruments_of, listed_share, sample_of
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions
 from app.quant.monitors import MonitorState, calmed, monitored
@@ -59,11 +59,14 @@ class MaintainedFit:
 
 @dataclass(frozen=True, slots=True)
 class _Sighting:
-    """A chain as the surface before sees it; ``evidence`` is None where there is none."""
+    """A chain as the surface before sees it; ``evidence`` is None where there is none.
+
+    ``listed`` is the sample of its instruments that the next chain is compared with.
+    """
 
     read: ReadChain
     digests: Digests
-    instruments: Instruments
+    listed: tuple[int, ...]
     conformal: ConformalState
     regime: RegimeReading
     evidence: Evidence | None
@@ -109,7 +112,7 @@ def maintain_surface(
     """
     before = state or MaintenanceState()
     options = options or FitOptions()
-    seen = _sighting(chain, model, previous, before, trigger, takes_over)
+    seen = _sighting(chain, model, previous, before, rules, trigger, takes_over)
     fit: SurfaceFit | None = None
     decision, fitted = seen.decision, before.fitted
     if isinstance(decision, Carry) and previous and fitted:
@@ -149,14 +152,16 @@ def _sighting(
     model: str,
     previous: VolSurface | None,
     before: MaintenanceState,
+    rules: GateRules,
     trigger: TriggerPolicy,
     takes_over: bool,
 ) -> _Sighting:
     read, digests, instruments = read_chain(chain, model), digests_of(chain), instruments_of(chain)
+    listed = sample_of(chain, instruments, chain.as_of_ms + rules.comparable_s * 1e3)
     calm = RegimeReading(Regime.CALM, None, before.regime)
     if previous is None:
         first = Recalibrate("it is the first")
-        return _Sighting(read, digests, instruments, before.conformal, calm, None, first, takes_over)
+        return _Sighting(read, digests, listed, before.conformal, calm, None, first, takes_over)
     innovations = innovations_of(read.smiles, previous)
     reading = read_regime(before.regime, innovations, read.smiles, previous, chain.as_of_ms)
     shifted = reading.regime is Regime.SHIFT
@@ -184,7 +189,7 @@ def _sighting(
     )
     read = replace(read, smiles=kept)
     conformal = followed_by(before.conformal, innovations)
-    return _Sighting(read, digests, instruments, conformal, reading, evidence, decision, takes_over)
+    return _Sighting(read, digests, listed, conformal, reading, evidence, decision, takes_over)
 
 
 def _trouble(before: MaintenanceState, reading: RegimeReading) -> str | None:
@@ -209,7 +214,7 @@ def _state_after(
         conformal=seen.conformal,
         monitors=watch(before.monitors, fit.surface, fit.nodes),
         regime=seen.regime.state,
-        gate=GateState(0, fit.report.quotes_used, sample_of(seen.instruments)),
+        gate=GateState(0, fit.report.quotes_used, seen.listed),
         memory=before.memory.after(seen.digests, fit.surface.as_of_ms),
         fitted=fitted,
     )

@@ -126,7 +126,8 @@ def test_a_missing_expiry_is_believed_the_third_time() -> None:
         assert (after.fit.status is SurfaceStatus.REJECTED) == (count < DEFAULT_RULES.believed_after)
         assert "missing: 1 expiries" in (after.fit.reason or "")
     assert after.fit.status is SurfaceStatus.DEGRADED
-    sample = sample_of(instruments_of(expiry_missing(chain)))
+    last = expiry_missing(chain)
+    sample = sample_of(last, instruments_of(last), last.as_of_ms)
     assert state.gate == GateState(0, after.fit.report.quotes_used, sample)
 
 

@@ -189,17 +189,22 @@ def test_an_old_expiry_in_a_crash_is_no_carry() -> None:
 def test_a_sample_tells_the_share_that_is_listed() -> None:
     instruments = instruments_of(now("BTC"))
     assert np.unique(instruments).size == instruments.size == len(now("BTC"))
-    sample = sample_of(instruments)
-    assert len(sample) == SAMPLE
-    assert set(sample) == set(np.sort(instruments)[:SAMPLE].tolist())
+    sample = sample_of(now("BTC"), instruments, 0)
+    assert sample == tuple(np.sort(instruments)[:SAMPLE].tolist())
     assert listed_share(instruments, sample) == 1.0
     assert listed_share(instruments[:0], sample) == listed_share(instruments, ()) == 0.0
     rng = np.random.default_rng(3)
     shares = [listed_share(instruments[rng.random(instruments.size) < 0.7], sample) for _ in range(200)]
     assert np.mean(shares) == pytest.approx(0.7, abs=0.02)
     assert listed_share(instruments_of(now("ETH")), sample) < 0.1
-    assert sample_of(instruments[:5]) == tuple(instruments[:5].tolist())
-    assert GateState().listed == sample_of(instruments_of(replace(now("BTC"), expiries=()))) == ()
+    last = now("BTC").expiries[-1]
+    few = instruments[-len(last) :]
+    assert sample_of(now("BTC"), instruments, last.expiry_ms - 1) == tuple(np.sort(few)[:SAMPLE].tolist())
+    assert sample_of(now("BTC"), instruments, last.expiry_ms) == ()
+    old = replace(now("BTC"), expiries=(replace(last, expiry_ms=-1),))
+    assert not np.isin(instruments_of(old), instruments).any()
+    nothing = replace(now("BTC"), expiries=())
+    assert GateState().listed == sample_of(nothing, instruments_of(nothing), 0) == ()
 
 
 def test_expiries_vote_where_their_strikes_refute_the_old_forward() -> None:

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from app.quant.calibration import SurfaceStatus
 from app.quant.chain import OptionChain
+from app.quant.forward_moves import LISTED_SHARE
 from app.quant.maintenance import MaintainedFit, maintain_surface
 from app.quant.trigger import Recalibrate
 from app.quant.trigger_policy import TriggerPolicy
 from app.service.fit_events import published_events
 from app.service.publish import maintained_document
-from tests.quant.market import recorded_chains, retimed
+from tests.quant.market import moved, recorded_chains, retimed
 
 SELDOM = TriggerPolicy(after_s=86_400.0)
 MINUTE_MS = 60_000
@@ -52,3 +53,28 @@ def test_a_new_listing_enters_the_surface() -> None:
         assert after.fit.status is SurfaceStatus.OK
         assert after.decision == Recalibrate("expiries: 1 entered, 0 left")
         assert [change for change, _ in rolls(before, after, fewer, second)] == ["entered"]
+
+
+def of_expiries(chain: OptionChain, *places: int) -> OptionChain:
+    return replace(chain, expiries=tuple(chain.expiries[place] for place in places))
+
+
+def test_a_feed_of_one_expiry_rolls_to_the_next() -> None:
+    """Nothing that was listed before is listed any more: it expired."""
+    early, late = recorded_chains("BTC")[:2]
+    nearest = early.expiries[0].expiry_ms
+    first = of_expiries(retimed(early, nearest - 20 * MINUTE_MS), 0)
+    before, after = followed(first, of_expiries(retimed(late, nearest + 2 * MINUTE_MS), 1))
+    assert len(before.fit.surface.slices) == len(after.fit.surface.slices) == 1
+    assert (after.fit.status, after.fit.reason) == (SurfaceStatus.OK, None)
+
+
+def test_a_crash_passes_at_once_while_an_expiry_runs_off() -> None:
+    early, late = recorded_chains("BTC")[:2]
+    nearest = early.expiries[0].expiry_ms
+    first = of_expiries(retimed(early, nearest - 3 * MINUTE_MS), 0, 1)
+    fallen = moved(of_expiries(retimed(late, nearest + 2 * MINUTE_MS), 1), 0.7, lambda vol, _: vol)
+    assert len(fallen) < LISTED_SHARE * len(first)
+    _, after = followed(first, fallen)
+    assert after.fit.status is SurfaceStatus.DEGRADED
+    assert "level: move of all forwards" in (after.fit.reason or "")
