@@ -1,5 +1,6 @@
 """The gate's rules, one by one; what becomes of whole bad chains is in test_bad_chains.py."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -176,6 +177,12 @@ def test_each_absolute_rule_names_its_number() -> None:
     assert verdict(fit, used) == (SurfaceStatus.OK, "")
     assert verdict(with_report(fit, rmse_vol=0.06)) == (SurfaceStatus.DEGRADED, "error")
     assert verdict(with_report(fit, rmse_vol=0.3)) == (SurfaceStatus.REJECTED, "error")
+    assert verdict(with_report(fit, rmse_vol=math.nan)) == (SurfaceStatus.REJECTED, "error")
+    assert verdict(with_report(fit, inside_spread=math.nan)) == (SurfaceStatus.REJECTED, "inside")
+    assert verdict(replace(fit, certificate=replace(thin, min_butterfly_g=math.nan))) == (
+        SurfaceStatus.REJECTED,
+        "margin",
+    )
     assert verdict(with_report(fit, inside_spread=0.7)) == (SurfaceStatus.DEGRADED, "inside")
     assert verdict(with_report(fit, inside_spread=0.2)) == (SurfaceStatus.REJECTED, "inside")
     assert verdict(replace(fit, surface=vague)) == (SurfaceStatus.DEGRADED, "bars")
