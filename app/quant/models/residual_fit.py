@@ -37,6 +37,8 @@ class ResidualFit:
     rows: Rows
     multipliers: FloatArray
     outcome: SqpOutcome
+    iterations: int
+    """Of all passes; ``outcome`` is that of the last."""
 
 
 @kernel
@@ -107,12 +109,13 @@ def fit_residual(
     multipliers = np.zeros(rows.rhs.shape[0])
     size = knots[:, 3].astype(np.int64)
     coefficients = start.copy()
-    outcome = SqpOutcome(0, 0.0, 0.0, True, 0)
+    outcome, spent = SqpOutcome(0, 0.0, 0.0, True, 0), 0
     for iterations in (max_iterations, PATIENT_ITERATIONS):
         controls = SqpControls(Margins(MARGIN_BUTTERFLY, MARGIN_CALENDAR), iterations, TOLERANCE, 1.0, False)
         outcome = solve_surface(RESIDUAL_STAGE, problem, size, svi, coefficients, scan, controls, rows, multipliers)
+        spent += outcome.iterations
         if outcome.converged:
             break
         if outcome.violation >= FEASIBLE:
             coefficients = np.zeros_like(start)
-    return ResidualFit(knots, coefficients, rows, multipliers, outcome)
+    return ResidualFit(knots, coefficients, rows, multipliers, outcome, spent)

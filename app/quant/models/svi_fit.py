@@ -171,8 +171,9 @@ def fit_cold(fit: SviFit, max_iterations: int) -> SviFit:
         start_from_quotes(swept)
         swept.sweep(SLICE_STEPS, backward=True)
         swept.joint(max_iterations)
-        swept.iterations += fit.iterations
+        spent = fit.iterations + swept.iterations
         fit = min(fit, swept, key=lambda f: (max(f.violation, FEASIBLE), f.objective))
+        fit.iterations = spent
         restore(fit, max_iterations)
     recheck(fit, max_iterations)
     return fit

@@ -52,7 +52,7 @@ class SviSpline:
         return SurfaceSolution(
             curves=published_curves(fit.svi, knots, coefficients),
             status=fit.status,
-            iterations=fit.iterations + residual.outcome.iterations,
+            iterations=fit.iterations + residual.iterations,
             objective=residual.outcome.objective,
             warm=fit.warm,
             binding=binding_constraints(

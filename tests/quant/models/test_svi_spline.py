@@ -1,10 +1,11 @@
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app.quant.arbitrage import certify
-from app.quant.models import DEFAULT_MODEL, MODELS
+from app.quant.models import DEFAULT_MODEL, MODELS, residual_fit, svi_fit
 from app.quant.models.base import FitOptions, FitStatus, Objective
 from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins, find_minima
 from app.quant.models.local_minima import empty_minima
@@ -15,6 +16,7 @@ from app.quant.models.residual_withdrawal import SHARES, withdraw
 from app.quant.models.scan_grid import empty_scan, tabulate_scan
 from app.quant.models.surface_problem import RESIDUAL_STAGE
 from app.quant.models.surface_quotes import SurfaceQuotes
+from app.quant.models.surface_sqp import SqpOutcome, solve_surface
 from app.quant.models.svi import Svi
 from app.quant.models.svi_curve import SviCurve
 from app.quant.models.svi_fit import fit_surface
@@ -132,6 +134,19 @@ def test_a_slice_far_off_does_not_stop_the_others(smiles: list[Smile]) -> None:
     warm = SviSpline().fit(smiles, states(smiles, solution.curves), COLD)
     assert warm.warm
     assert inside(smiles, warm.curves) > 0.96
+
+
+@pytest.mark.parametrize("smiles", SPX_TOUCHING)
+def test_iterations_of_every_pass_are_counted(smiles: list[Smile], monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = []
+
+    def counted(*arguments: Any) -> SqpOutcome:
+        spent.append(solve_surface(*arguments))
+        return spent[-1]
+
+    for module in (svi_fit, residual_fit):
+        monkeypatch.setattr(module, "solve_surface", counted)
+    assert SviSpline().fit(smiles, [], COLD).iterations == sum(outcome.iterations for outcome in spent)
 
 
 def test_a_residual_with_arbitrage_is_withdrawn_no_further_than_needed() -> None:
