@@ -8,7 +8,7 @@ import numpy as np
 from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import ZERO, inner_kernel, kernel
 from app.quant.models.cutting_planes import LEAST_VARIANCE, Margins
-from app.quant.models.local_minima import BUTTERFLY, CALENDAR, MAX_MINIMA, Minima, constrained_value
+from app.quant.models.local_minima import BUTTERFLY, CALENDAR, LEAST_SHARE, MAX_MINIMA, Minima, constrained_value
 from app.quant.models.packed_curve import (
     MAX_COEFFICIENTS,
     SUPPORT,
@@ -204,7 +204,7 @@ def calendar_rows(
     """Add the ratio's linearisation at each of its minima for the pair of slices i - 1 and i."""
     for j in range(minima.found[CALENDAR, i]):
         k = minima.k[CALENDAR, i, j]
-        floor = 1e-9 * svi[i - 1, 0]
+        floor = LEAST_SHARE * svi[i - 1, 0]
         earlier = max(
             slice_point(svi[i - 1], geometry(svi[i - 1]), problem.knots[i - 1], coefficients[i - 1], k)[0], floor
         )

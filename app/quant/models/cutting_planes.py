@@ -1,5 +1,4 @@
-"""No-arbitrage constraints of a surface, cut at their exact local minima and
-linearised there (constraint_rows.py).
+"""No-arbitrage constraints of a surface, cut at their exact local minima and linearised there (constraint_rows.py).
 
 Butterfly: g(k) >= butterfly margin. Calendar: w_later(k)/w_earlier(k) - 1 >= calendar margin, and the same for the
 ratio of the wing slopes, its limits at infinity. Domain: least variance above a share of w(0), wings within bounds.

@@ -7,6 +7,7 @@ import numpy as np
 from app.quant.arrays import FloatArray
 from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.cutting_planes import LEAST_VARIANCE, Margins
+from app.quant.models.local_minima import LEAST_SHARE
 from app.quant.models.packed_curve import durrleman, svi_derivatives, svi_variances
 from app.quant.models.scan_grid import svi_grid
 from app.quant.models.svi_coordinates import least_svi_variance
@@ -61,8 +62,8 @@ def hidden_violation(svi: FloatArray, money: FloatArray, vertex: FloatArray, mar
             grid_before, w_before = grids[1 - i % 2], variances[1 - i % 2]
             gap = min(x[3] / before[3] - 1.0, x[4] / before[4] - 1.0)
             svi_variances(x, grid_before, n, other)
-            gap = min(gap, least_gap(w_before, other, 1e-9 * before[0], grid_before, value))
+            gap = min(gap, least_gap(w_before, other, LEAST_SHARE * before[0], grid_before, value))
             svi_variances(before, grid, n, other)
-            gap = min(gap, least_gap(other, w, 1e-9 * before[0], grid, value))
+            gap = min(gap, least_gap(other, w, LEAST_SHARE * before[0], grid, value))
             total += max(0.0, margins.calendar - gap)
     return total

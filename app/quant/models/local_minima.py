@@ -32,6 +32,8 @@ CALENDAR: Final = cast(int, np.int64(1))
 MAX_MINIMA: Final = 14
 """Minima kept of one scan."""
 REFINEMENTS: Final = 8
+LEAST_SHARE: Final = 1e-9
+"""Share of w(0) that an earlier slice's variance is taken to be at least: a gap in units of none is no number."""
 
 
 class Minima(NamedTuple):
@@ -122,7 +124,7 @@ def scan_ratio(
             spline_pieces_by_cell(coefficients[s], count, cubics)
             add_residual(cubics, count, svi[s, 0], scan.pair_place[i, h], n, w)
     for j in range(n):
-        out[j] = out[j] / max(earlier[j], 1e-9 * svi[i - 1, 0]) - 1.0
+        out[j] = out[j] / max(earlier[j], LEAST_SHARE * svi[i - 1, 0]) - 1.0
     return n
 
 
@@ -160,7 +162,7 @@ def constrained_value(
     if kind == BUTTERFLY:
         return durrleman(k, w, w1, w2)
     earlier = slice_point(earlier_x, earlier_shape, earlier_knots, earlier_coefficients, k)[0]
-    floor: float = 1e-9 * earlier_x[0]
+    floor: float = LEAST_SHARE * earlier_x[0]
     return w / max(earlier, floor) - 1.0
 
 

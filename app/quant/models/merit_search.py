@@ -22,6 +22,14 @@ WEIGHT_RAISE: Final = 1.5
 WEIGHT_MAX: Final = 1e7
 LOG_CURVATURE_STEP: Final = 1.2
 """Largest change of ln w''(0) in one step."""
+LEAST_LEVEL: Final = 0.3
+"""Share of w(0) that a step leaves at least."""
+MOST_SLOPE: Final = 4.0
+"""Factor by which a step changes a wing's slope at most."""
+RESTORED: Final = 0.3
+"""A step that leaves no more than this share of the violation is taken though the merit rises, ..."""
+MOST_MISFIT: Final = 3.0
+"""... while the misfit becomes at most so many times what it was, and a squared vol point."""
 
 
 class Merit(NamedTuple):
@@ -74,11 +82,11 @@ def move(
         out = there.svi[i]
         if size[i] == 0:
             continue
-        out[0] = max(x[0] + fraction * step[i, 0], 0.3 * x[0])
+        out[0] = max(x[0] + fraction * step[i, 0], LEAST_LEVEL * x[0])
         out[1] = x[1] + fraction * step[i, 1]
         out[2] = x[2] + min(max(fraction * step[i, 2], -LOG_CURVATURE_STEP), LOG_CURVATURE_STEP)
         for p in range(3, 5):
-            out[p] = min(max(x[p] + fraction * step[i, p], 0.25 * x[p]), 4.0 * x[p])
+            out[p] = min(max(x[p] + fraction * step[i, p], x[p] / MOST_SLOPE), MOST_SLOPE * x[p])
         clamp(out, problem.slices[i, SLOPE_MIN])
 
 
@@ -97,7 +105,7 @@ def backtrack(
         f = misfit_at(program, trial)
         if f < INFINITE:
             there = Merit(f, violation_at(program, trial))
-            restores = there.violation < 0.3 * merit.violation and f < 3.0 * merit.objective + 1.0
+            restores = there.violation < RESTORED * merit.violation and f < MOST_MISFIT * merit.objective + 1.0
             if (restores and merit.violation > FEASIBLE) or f + penalty(weights, trial.minima) < limit:
                 return there, fraction
         fraction *= BACKTRACK

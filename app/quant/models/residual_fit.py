@@ -11,6 +11,7 @@ from app.quant.compiled import kernel
 from app.quant.models.constraint_rows import Rows, empty_rows
 from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT
+from app.quant.models.quote_loss import POINTS
 from app.quant.models.residual_objective import tabulate_quotes
 from app.quant.models.scan_grid import empty_scan, tabulate_scan
 from app.quant.models.surface_problem import INVERSE_T, RESIDUAL_STAGE, RIDGE, SurfaceProblem
@@ -87,7 +88,8 @@ def residual_problem(problem: SurfaceProblem, svi: FloatArray, knots: FloatArray
         basis=np.empty((problem.quotes.shape[1], SUPPORT)),
         first=np.empty(problem.quotes.shape[1], dtype=np.int64),
     )
-    money = 2500.0 * svi[:, 0] * problem.slices[:, INVERSE_T]
+    # The square of what a coefficient at the money moves a vol by, in points.
+    money = (0.5 * POINTS) ** 2 * svi[:, 0] * problem.slices[:, INVERSE_T]
     problem.slices[:, RIDGE] = RIDGE_WEIGHT * money
     tabulate_quotes(problem, svi)
     return problem

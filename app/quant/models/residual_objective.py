@@ -7,7 +7,7 @@ import numpy as np
 from app.quant.arrays import FloatArray
 from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import MAX_COEFFICIENTS, SUPPORT, knot_places, spline_pieces, svi_variances
-from app.quant.models.quote_loss import MID, OUTSIDE, WEIGHT, WIDTH, K, loss
+from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, WEIGHT, WIDTH, K, loss
 from app.quant.models.surface_problem import INFINITE, INVERSE_T, RIDGE, SurfaceProblem
 
 
@@ -66,11 +66,11 @@ def residual_objective(
         vol = math.sqrt(w * inverse_t)
         q = problem.quotes
         cost, slope, curvature = loss(
-            problem.loss_kind, 100.0 * vol - q[MID, j], q[WEIGHT, j], q[OUTSIDE, j], q[WIDTH, j]
+            problem.loss_kind, POINTS * vol - q[MID, j], q[WEIGHT, j], q[OUTSIDE, j], q[WIDTH, j]
         )
         value += cost
         if derivatives:
-            vega = 50.0 * inverse_t / vol * x[0]
+            vega = 0.5 * POINTS * inverse_t / vol * x[0]
             for m in range(min(SUPPORT, count - first)):
                 jac = vega * problem.basis[j, m]
                 g[first + m] += slope * jac

@@ -7,7 +7,7 @@ import numpy as np
 from app.quant.arrays import FloatArray
 from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import SHORT_OF_REORDERING
-from app.quant.models.quote_loss import MID, OUTSIDE, WEIGHT, WIDTH, K, loss
+from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, WEIGHT, WIDTH, K, loss
 from app.quant.models.surface_problem import INFINITE, INVERSE_T, SHAPE_CENTRE, SHAPE_WEIGHT, SurfaceProblem
 from app.quant.models.svi_coordinates import SLICE_SIZE, geometry, geometry_jacobian
 
@@ -32,7 +32,7 @@ def svi_vol_jacobian(
     """Write the vol points' derivatives in (w0, y0, sigma, c, d), shape (5, n), from what ``svi_vols`` gave."""
     y0, sigma, c, _, r0 = geometry(x)
     for j in range(k.shape[0]):
-        vega = 50.0 * inverse_t / vol[j]
+        vega = 0.5 * POINTS * inverse_t / vol[j]
         inverse = 1.0 / root[j]
         jacobian[0, j] = vega
         jacobian[1, j] = vega * c * ((k[j] + y0) * inverse - y0 / r0)
@@ -59,7 +59,7 @@ def svi_objective(
         value = 0.0
         q = problem.quotes
         for j in range(a, b):
-            error = 100.0 * vol[j - a] - q[MID, j]
+            error = POINTS * vol[j - a] - q[MID, j]
             value += loss(problem.loss_kind, error, q[WEIGHT, j], q[OUTSIDE, j], q[WIDTH, j])[0]
         return value + shape_prior(problem.slices[i], x, derivatives, H, g)
     jacobian = tables[3:]
@@ -83,7 +83,7 @@ def normal_equations(
     for i in range(vol.shape[0]):
         j = start + i
         cost, slope, curvature = loss(
-            problem.loss_kind, 100.0 * vol[i] - q[MID, j], q[WEIGHT, j], q[OUTSIDE, j], q[WIDTH, j]
+            problem.loss_kind, POINTS * vol[i] - q[MID, j], q[WEIGHT, j], q[OUTSIDE, j], q[WIDTH, j]
         )
         value += cost
         d0, d1, d2, d3, d4 = jacobian[0, i], jacobian[1, i], jacobian[2, i], jacobian[3, i], jacobian[4, i]

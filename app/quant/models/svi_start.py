@@ -11,7 +11,7 @@ from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.base import FitOptions
 from app.quant.models.essvi import Essvi
 from app.quant.models.essvi_curve import essvi_curve
-from app.quant.models.quote_loss import MID, WEIGHT, K
+from app.quant.models.quote_loss import MID, POINTS, WEIGHT, K
 from app.quant.models.surface_problem import INFINITE, INVERSE_T, SLOPE_MIN, VALUE, SurfaceProblem
 from app.quant.models.svi_coordinates import SLICE_SIZE, clamp, from_raw
 from app.quant.models.svi_objective import svi_objective
@@ -48,7 +48,7 @@ def slice_starts(problem: SurfaceProblem, svi: FloatArray) -> None:
         a, b = problem.offsets[i], problem.offsets[i + 1]
         t = 1.0 / problem.slices[i, INVERSE_T]
         k = problem.quotes[K, a:b]
-        mid = problem.quotes[MID, a:b] / 100.0
+        mid = problem.quotes[MID, a:b] / POINTS
         w = mid * mid * t
         fit_slice(k, w, problem.quotes[WEIGHT, a:b] / w, SLICE_ITERATIONS, SLICE_TOLERANCE, raw)
         left = min(max(raw[1] * (1.0 - raw[2]), WING_START_MIN), WING_START_MAX)
@@ -73,7 +73,7 @@ def ssvi_starts(problem: SurfaceProblem, which: int, svi: FloatArray) -> None:
     theta = 0.0
     for i in range(svi.shape[0]):
         a, b = problem.offsets[i], problem.offsets[i + 1]
-        vol = problem.quotes[MID, a + nearest_to_money(problem.quotes[K, a:b])] / 100.0
+        vol = problem.quotes[MID, a + nearest_to_money(problem.quotes[K, a:b])] / POINTS
         growth = SSVI_GROWTH + 4e-4 * theta
         theta = max(vol * vol / problem.slices[i, INVERSE_T], theta * growth)
         if which >= 0 and which != i:
