@@ -3,7 +3,7 @@
 Each iteration: Gauss-Newton blocks per slice, rows at the constraints' local minima, one quadratic program, and a
 backtracking step on an exact-penalty merit (merit_search.py; Nocedal and Wright 2006, chapter 18). A feasible iterate
 from which the quadratic program promises next to nothing has converged, without another step. The best feasible iterate
-is kept, so a fit that has been feasible once ends feasible.
+is kept for a fit that ends infeasible: one that has been feasible once ends feasible.
 """
 
 from typing import Final, NamedTuple
