@@ -59,13 +59,13 @@ def market_factors(
 
 
 def log_forward_at(t: float, spot: float, pillar_t: Sequence[float], carry: Sequence[float]) -> float:
-    """Return ln F(t) = ln spot + b(t) t, the carry b linear between pillars; NaN before the first and after the last.
+    """Return ln F(t) as rate_curve.py does, linear in t between pillars; NaN before the first and after the last.
 
-    Not extrapolated, unlike rate_curve.py: a forward that no expiry tells would move with its neighbour by assumption.
+    Not extrapolated, unlike there: a forward that no expiry tells would move with its neighbour by assumption.
     """
     if not (pillar_t and pillar_t[0] <= t <= pillar_t[-1]):
         return math.nan
-    return math.log(spot) + float(np.interp(t, pillar_t, carry)) * t
+    return math.log(spot) + float(np.interp(t, pillar_t, np.multiply(carry, pillar_t)))
 
 
 def slope_at_the_money(middle: float, wings: Sequence[float], t: float) -> float:

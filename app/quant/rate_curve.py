@@ -37,21 +37,20 @@ class RateCurve:
     spot: float
 
     def forward_at(self, t: ArrayLike) -> FloatArray:
-        """Return spot * exp(b(t) t), the carry b linear in t between pillars and flat outside.
+        """Return F(t): ln F linear in t between pillars and from the spot to the first, the carry flat after the last.
 
-        Raises InvalidQuery for a negative or non-finite t.
+        The carry itself is not what is interpolated: that of an expiry in minutes is the error of its forward over next
+        to no time, some hundred per cent a year, and hours later it would be per cents of the forward. Raises
+        InvalidQuery for a negative or non-finite t.
         """
-        at = _tenor(t)
-        return np.asarray(self.spot * np.exp(np.interp(at, self.t, self.rate) * at))
+        return np.asarray(self.spot * np.exp(_accrued(_tenor(t), self.t, self.rate)))
 
     def discount_factor(self, t: ArrayLike) -> FloatArray:
         """Return D(t): ln D linear in t between pillars and from 0 to the first, the zero rate flat after the last.
 
         Between pillars the forward rate is constant. Raises InvalidQuery for a negative or non-finite t.
         """
-        at = _tenor(t)
-        inside = np.interp(at, np.append(0.0, self.t), np.append(0.0, -self.discount_rate * self.t))
-        return np.asarray(np.exp(np.where(at > self.t[-1], -self.discount_rate[-1] * at, inside)))
+        return np.asarray(np.exp(-_accrued(_tenor(t), self.t, self.discount_rate)))
 
 
 def rate_curve(t: FloatArray, forward: FloatArray, forward_sd: FloatArray, discount_factor: FloatArray) -> RateCurve:
@@ -109,6 +108,13 @@ def pooled_rate(t: FloatArray, rate: FloatArray, rate_sd: FloatArray) -> tuple[F
     np.fill_diagonal(weight, 0.0)
     total = weight.sum(axis=1) + RATE_PRIOR_SD**-2
     return (weight * np.where(known, rate, 0.0)).sum(axis=1) / total, 1.0 / np.sqrt(total)
+
+
+def _accrued(at: FloatArray, t: FloatArray, rate: FloatArray) -> FloatArray:
+    """Return rate * t at other tenors: linear from 0 to the first pillar and between two, later at the last rate."""
+    inside = np.interp(at, np.append(0.0, t), np.append(0.0, rate * t))
+    accrued: FloatArray = np.where(at > t[-1], rate[-1] * at, inside)
+    return accrued
 
 
 def _tenor(t: ArrayLike) -> FloatArray:

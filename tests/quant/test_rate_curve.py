@@ -38,13 +38,23 @@ def test_pillars_come_back_whatever_they_are(forwards, discounts):
     assert bent.discount_factor(T[:n]) == pytest.approx(discount, rel=1e-10)
 
 
-def test_carry_is_linear_between_pillars_and_flat_outside():
+def test_the_log_forward_is_straight_between_pillars_and_the_carry_flat_outside():
     rate = np.array([0.01, 0.02, 0.05, 0.03])
     bent = rate_curve(T, 100.0 * np.exp(rate * T), np.full(4, 0.01), np.ones(4))
     middle = 0.5 * (T[1] + T[2])
-    expected = bent.spot * np.exp(0.5 * (bent.rate[1] + bent.rate[2]) * middle)
-    assert bent.forward_at(middle) == pytest.approx(expected, rel=1e-12)
+    assert bent.forward_at(middle) == pytest.approx(np.sqrt(np.prod(bent.forward_at(T[1:3]))), rel=1e-12)
+    assert bent.forward_at(0.5 * T[0]) == pytest.approx(bent.spot * np.exp(0.5 * bent.rate[0] * T[0]), rel=1e-12)
     assert bent.forward_at(2.0) == pytest.approx(bent.spot * np.exp(2.0 * bent.rate[-1]), rel=1e-12)
+
+
+def test_an_expiry_in_minutes_does_not_bend_the_forwards_of_the_day():
+    """Its forward errs by a basis point, which over ten minutes is a carry of 500 % a year."""
+    t = np.array([10.0, 24.0 * 60.0, 7.0 * 24.0 * 60.0]) / (365.0 * 24.0 * 60.0)
+    forward = 60_000.0 * np.array([1.0001, 1.0, 1.0002])
+    near = rate_curve(t, forward, np.array([1e-4, 2e-5, 2e-5]) * forward, np.ones(3))
+    between = near.forward_at(np.linspace(t[0], t[1], 25))
+    assert (between <= forward[0] * (1.0 + 1e-12)).all()
+    assert (between >= forward[1] * (1.0 - 1e-12)).all()
 
 
 def test_the_forward_rate_is_constant_between_pillars():
