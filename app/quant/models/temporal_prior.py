@@ -1,11 +1,13 @@
 """The previous surface as a prior: quiet while the market is quiet, out of the way when it moves.
 
 The mids' innovations against the previous surface, e_j = mid_j - previous vol(k_j), are regressed robustly on level and
-skew. What is significant against the quotes' noise moves the prior at once: each component c with standard error s
-is multiplied by the positive-part James-Stein factor max(0, 1 - (kappa s / c)^2) (Efron and Morris 1973), nothing for
-noise and all of it for a move. What the shift leaves unexplained weakens the prior: its weight is divided by the mean
-squared standardised innovation where that exceeds 1, as a Kalman gain would. The shifted previous smile enters the fit
-as pseudo quotes over a little more than the quoted range, which also steadies the wings.
+skew. What is significant moves the prior at once: each component c with standard error s is multiplied by the
+positive-part James-Stein factor max(0, 1 - (kappa s / c)^2) (Efron and Morris 1973), nothing for noise and all of it
+for a move. That error is the innovations' own scatter, not the quotes' noise: where a mid lies within its spread is
+uncertain by several times what it changes by from chain to chain. What the shift leaves unexplained weakens the prior:
+its weight is divided by the mean squared standardised innovation where that exceeds 1, as a Kalman gain would. The
+shifted previous smile enters the fit as pseudo quotes over a little more than the quoted range, which also steadies the
+wings.
 """
 
 import math
@@ -25,14 +27,14 @@ PSEUDO_QUOTES: Final = 13
 """Pseudo quotes a slice."""
 REACH: Final = 1.15
 """Their range in units of the quoted one."""
-UNIT: Final = 1.5
+UNIT: Final = 1.2
 """Weight of a prior of strength 1 in units of the quotes': at the default strength a quiet market's jitter halves."""
 HUBER_PASSES: Final = 3
 HUBER_CUT: Final = 1.345
-SIGNIFICANCE: Final = 1.0
+SIGNIFICANCE: Final = 1.5
 """kappa: standard errors a shift must exceed to count at all."""
-COMMON_NOISE: Final = 0.3
-"""Share of the noise variance that all quotes of a slice have in common, which averaging does not reduce."""
+COMMON_NOISE: Final = 0.02
+"""Share of the variance of innovations that all quotes of a slice have in common, which averaging does not reduce."""
 
 
 @inner_kernel
@@ -60,14 +62,14 @@ def innovations(
 def level_and_skew(k: FloatArray, e: FloatArray, noise: FloatArray, out: FloatArray) -> None:
     """Write (centre, level, skew and their standard errors) of e ~ level + skew (k - centre).
 
-    Weighted by 1/noise^2 and by Huber's function of the standardised rest; the errors treat COMMON_NOISE of the
-    variance as shared by all quotes.
+    Weighted by 1/noise^2 and by Huber's function of the standardised rest, whose mean square scales the errors, at most
+    to those of the noise itself; COMMON_NOISE of the variance counts as shared by all quotes.
     """
     n = k.shape[0]
     precision = np.empty(n)
     for j in range(n):
         precision[j] = 1.0 / noise[j]
-    centre, level, skew, level_error, skew_error = 0.0, 0.0, 0.0, 1.0, 1.0
+    centre, level, skew, s0, spread = 0.0, 0.0, 0.0, 0.0, 0.0
     for passage in range(HUBER_PASSES):
         s0 = s1 = s2 = t0 = t1 = 0.0
         for j in range(n):
@@ -85,9 +87,13 @@ def level_and_skew(k: FloatArray, e: FloatArray, noise: FloatArray, out: FloatAr
         spread = max(s2 - s1 * centre, 1e-12 * s2 + 1e-300)
         level = t0 / s0
         skew = (t1 - centre * t0) / spread
-        typical = n / s0
-        level_error = math.sqrt((1.0 - COMMON_NOISE) / s0 + COMMON_NOISE * typical)
-        skew_error = math.sqrt((1.0 - COMMON_NOISE) / spread + COMMON_NOISE * typical * s0 / spread)
+    scatter = 0.0
+    for j in range(n):
+        r = abs(e[j] - level - skew * (k[j] - centre)) * precision[j]
+        scatter += r * min(r, HUBER_CUT)
+    # n - 2 degrees of freedom, and the variance of Student's t with as many.
+    variance = min(1.0, scatter / max(n - 4.0, 1.0)) * (1.0 - COMMON_NOISE + COMMON_NOISE * n)
+    level_error, skew_error = math.sqrt(variance / s0), math.sqrt(variance / spread)
     out[0], out[1], out[2], out[3], out[4] = centre, level, skew, level_error, skew_error
 
 

@@ -4,19 +4,32 @@ import pytest
 from app.quant.models.base import Objective
 from app.quant.models.previous_slices import previous_slices
 from app.quant.models.surface_quotes import SurfaceQuotes
-from app.quant.models.temporal_prior import COMMON_NOISE, PSEUDO_QUOTES, UNIT, james_stein, level_and_skew, with_prior
+from app.quant.models.temporal_prior import (
+    COMMON_NOISE,
+    PSEUDO_QUOTES,
+    SIGNIFICANCE,
+    UNIT,
+    james_stein,
+    level_and_skew,
+    with_prior,
+)
 from tests.quant.models.smiles import known_surface, quoted, smile, states
 
 CURVES = known_surface()
 
 
-def shifted(vols: float) -> list:
-    return [smile(s.expiry_ms, s.t, s.k, s.bid_vol + vols, s.ask_vol + vols, s.noise) for s in quoted(CURVES)]
+def shifted(vols: float, scatter: float) -> list:
+    """The smiles of CURVES after a parallel move, their mids by turns ``scatter`` above and below it."""
+    moved = []
+    for s in quoted(CURVES):
+        by = vols + scatter * (-1.0) ** np.arange(len(s))
+        moved.append(smile(s.expiry_ms, s.t, s.k, s.bid_vol + by, s.ask_vol + by, s.noise))
+    return moved
 
 
-def pseudo_mids(vols: float, strength: float = 0.1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pseudo_mids(vols: float, strength: float = 0.1, scatter: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return k, mid vol and weight of the third slice's pseudo quotes after a parallel move of the mids."""
-    smiles = shifted(vols)
+    smiles = shifted(vols, scatter)
     quotes = SurfaceQuotes(smiles)
     known = previous_slices(smiles, states(smiles, CURVES))
     problem = with_prior(quotes.problem(Objective.MIX), quotes.noise, known, False, strength)
@@ -36,15 +49,15 @@ def test_without_a_move_the_prior_is_the_previous_smile() -> None:
 
 
 def test_a_move_beyond_the_noise_moves_the_prior_at_once() -> None:
-    """Noise is 0.2 vol points, of which 30 % of the variance is common: one vol point is nine standard errors."""
-    k, mid, _ = pseudo_mids(0.01)
+    """Mids that scatter by 0.2 vol points tell a level to 0.05: one vol point is twenty standard errors."""
+    k, mid, _ = pseudo_mids(0.01, scatter=0.002)
     move = mid - 100.0 * np.sqrt(CURVES[2].total_variance(k) / (30 / 365))
     assert move.min() > 0.95
     assert move.max() < 1.05
 
 
 def test_a_move_within_the_noise_leaves_the_prior_where_it_is() -> None:
-    k, mid, _ = pseudo_mids(0.001)
+    k, mid, _ = pseudo_mids(0.0005, scatter=0.002)
     np.testing.assert_allclose(mid, 100.0 * np.sqrt(CURVES[2].total_variance(k) / (30 / 365)), atol=1e-9)
 
 
@@ -82,7 +95,12 @@ def test_level_and_skew_is_weighted_least_squares_when_nothing_is_an_outlier() -
     assert out[2] == pytest.approx(skew, rel=1e-9)
     assert out[1] - out[2] * out[0] == pytest.approx(intercept, rel=1e-9)
     weights = noise**-2.0
-    assert out[3] == pytest.approx(np.sqrt((1 - COMMON_NOISE) / weights.sum() + COMMON_NOISE * 40 / weights.sum()))
+    centre = np.average(k, weights=weights)
+    scatter = np.sum(weights * (e - np.polyval((skew, intercept), k)) ** 2) / (40 - 4)
+    assert scatter < 1.0
+    variance = scatter * (1 - COMMON_NOISE + 40 * COMMON_NOISE)
+    assert out[3] == pytest.approx(np.sqrt(variance / weights.sum()))
+    assert out[4] == pytest.approx(np.sqrt(variance / np.sum(weights * (k - centre) ** 2)))
 
 
 def test_an_outlier_does_not_move_the_level() -> None:
@@ -93,6 +111,6 @@ def test_an_outlier_does_not_move_the_level() -> None:
 
 
 def test_james_stein_keeps_moves_and_drops_noise() -> None:
-    assert james_stein(0.9, 1.0) == 0.0
-    assert james_stein(-5.0, 1.0) == pytest.approx(-5.0 * (1 - 1 / 25))
+    assert james_stein(0.9 * SIGNIFICANCE, 1.0) == 0.0
+    assert james_stein(-5.0 * SIGNIFICANCE, 1.0) == pytest.approx(-5.0 * SIGNIFICANCE * (1 - 1 / 25))
     assert james_stein(0.0, 1.0) == 0.0
