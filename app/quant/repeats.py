@@ -52,7 +52,7 @@ def repeated_share(chain: OptionChain, digests: Digests, memory: ChainMemory) ->
     """Return the share of two-sided quotes in expiries that left what they are now and came back to it."""
     if not memory.chains:
         return 0.0
-    last, earlier = set(memory.chains[0]), {digest for digests in memory.chains[1:] for digest in digests}
+    last, earlier = set(memory.chains[0]), {digest for older in memory.chains[1:] for digest in older}
     back = [d in earlier and d not in last for d in digests]
     if not any(back):
         return 0.0

@@ -6,7 +6,7 @@ import pytest
 
 from app.quant.arbitrage import certify
 from app.quant.models import DEFAULT_MODEL, MODELS, residual_fit, svi_fit
-from app.quant.models.base import FitOptions, FitStatus, Objective
+from app.quant.models.base import FitOptions, FitStatus, Objective, SurfaceSolution
 from app.quant.models.cutting_planes import FEASIBLE, MARGIN_BUTTERFLY, MARGIN_CALENDAR, Margins, find_minima
 from app.quant.models.local_minima import empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
@@ -43,6 +43,21 @@ def held_out(smiles: list[Smile], fold: int) -> tuple[list[Smile], list[np.ndarr
         removed.append(places[gone])
         left.append(smile(s.expiry_ms, s.t, s.k[~gone], s.bid_vol[~gone], s.ask_vol[~gone], s.noise[~gone], s.forward))
     return left, removed
+
+
+def fitted_cold_and_warm(smiles: list[Smile], share: float, rmse: float) -> SurfaceSolution:
+    """Return the cold fit: certified, with more than ``share`` of the quotes inside, as the warm one on it has, and an
+    RMS error below ``rmse`` vol points."""
+    solution = SviSpline().fit(smiles, [], COLD)
+    assert_free_of_arbitrage(list(solution.curves))
+    assert certify(tuple(states(smiles, solution.curves))).arbitrage_free
+    assert inside(smiles, solution.curves) > share
+    errors = [v - s.mid_vol for s, v in zip(smiles, vols(smiles, solution.curves), strict=True)]
+    assert 100.0 * np.sqrt(np.mean(np.concatenate(errors) ** 2)) < rmse
+    warm = SviSpline().fit(smiles, states(smiles, solution.curves), COLD)
+    assert warm.warm
+    assert inside(smiles, warm.curves) > share
+    return solution
 
 
 def test_it_is_the_default_model() -> None:
@@ -100,41 +115,18 @@ def test_the_residual_predicts_quotes_it_has_not_seen() -> None:
 @pytest.mark.parametrize(("s", "rmse"), list(zip([*spx(), *SPX_2026[0], *SPX_2026[1]], SPX_ERRORS, strict=True)))
 def test_spx_smiles_are_fitted_within_their_band(s: Smile, rmse: float) -> None:
     """Four smiles of 87 to 518 quotes; plain SVI leaves 39 to 84 % of them outside and errs by 0.34 to 0.79 points."""
-    solution = SviSpline().fit([s], [], COLD)
-    assert_free_of_arbitrage(list(solution.curves))
-    assert certify(tuple(states([s], solution.curves))).arbitrage_free
-    assert inside([s], solution.curves) > 0.99
-    error = vols([s], solution.curves)[0] - s.mid_vol
-    assert 100.0 * np.sqrt(np.mean(error**2)) < rmse
+    fitted_cold_and_warm([s], share=0.99, rmse=rmse)
 
 
 def test_touching_expiries_do_not_cost_each_other_the_residual() -> None:
     """AM and PM settlements of one day leave SVI no room between them; it has 14 % of these quotes inside."""
-    smiles = SPX_2026[2]
-    solution = SviSpline().fit(smiles, [], COLD)
-    assert_free_of_arbitrage(list(solution.curves))
-    assert certify(tuple(states(smiles, solution.curves))).arbitrage_free
-    assert inside(smiles, solution.curves) > 0.95
-    errors = [v - s.mid_vol for s, v in zip(smiles, vols(smiles, solution.curves), strict=True)]
-    assert 100.0 * np.sqrt(np.mean(np.concatenate(errors) ** 2)) < 0.5
-    warm = SviSpline().fit(smiles, states(smiles, solution.curves), COLD)
-    assert warm.warm
-    assert inside(smiles, warm.curves) > 0.95
+    fitted_cold_and_warm(SPX_2026[2], share=0.95, rmse=0.5)
 
 
 @pytest.mark.parametrize("smiles", SPX_TOUCHING)
 def test_a_slice_far_off_does_not_stop_the_others(smiles: list[Smile]) -> None:
     """Starts with wings of 1.9 and expiries that touch all along: a fit that stalls has 17 and 68 % of them inside."""
-    solution = SviSpline().fit(smiles, [], COLD)
-    assert solution.status is FitStatus.CONVERGED
-    assert_free_of_arbitrage(list(solution.curves))
-    assert certify(tuple(states(smiles, solution.curves))).arbitrage_free
-    assert inside(smiles, solution.curves) > 0.96
-    errors = [v - s.mid_vol for s, v in zip(smiles, vols(smiles, solution.curves), strict=True)]
-    assert 100.0 * np.sqrt(np.mean(np.concatenate(errors) ** 2)) < 0.6
-    warm = SviSpline().fit(smiles, states(smiles, solution.curves), COLD)
-    assert warm.warm
-    assert inside(smiles, warm.curves) > 0.96
+    assert fitted_cold_and_warm(smiles, share=0.96, rmse=0.6).status is FitStatus.CONVERGED
 
 
 @pytest.mark.parametrize("smiles", SPX_TOUCHING)
