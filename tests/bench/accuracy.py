@@ -24,10 +24,10 @@ from app.quant.chain import OptionChain
 from app.quant.innovations import innovations_of
 from app.quant.maintenance import MaintainedFit, maintain_surface
 from app.quant.models import DEFAULT_MODEL, MODELS
-from app.quant.models.base import FitOptions, SliceState
+from app.quant.models.base import FitOptions
 from app.quant.models.svi_slice import fit_slice
 from app.quant.models.svi_start import SLICE_ITERATIONS, SLICE_TOLERANCE
-from app.quant.models.temporal_prior import COMMON_NOISE
+from app.quant.models.temporal_prior import level_and_skew
 from app.quant.smile import Smile
 from app.quant.surface import VolSurface
 from app.service.iso_time import iso_utc
@@ -47,10 +47,10 @@ HELD_OUT: Final = (1, 3)
 """Of every FOLD quotes, which are held out, in turn."""
 DELTAS: Final = np.array([-0.1, -0.25, 0.5, 0.25, 0.1])
 """Forward deltas of the nodes whose vols are followed from chain to chain."""
-MOVES: Final = (2.0, 3.0, 5.0)
-"""Parallel moves, in standard errors of an expiry's level."""
-MOVED_EVERY: Final = 16
-"""Chains from one that is moved to the next."""
+MOVES: Final = (3.0, 5.0, 8.0)
+"""Moves of an expiry's level that are more than noise, in its standard errors."""
+TELLING_QUOTES: Final = 7
+"""Quotes in common that tell the move of a level."""
 
 
 def figures(recordings: Sequence[Path] = SHIPPED) -> Iterator[Figure]:
@@ -66,7 +66,6 @@ def figures(recordings: Sequence[Path] = SHIPPED) -> Iterator[Figure]:
         smiles = [read_chain(chain, DEFAULT_MODEL).smiles for chain in chains]
         yield from _series(label, chains, smiles)
         yield from _held_out(label, smiles)
-        yield from _followed(label, smiles[::MOVED_EVERY])
 
 
 def _single(label: str, fit: SurfaceFit) -> Iterator[Figure]:
@@ -107,6 +106,7 @@ def _series(label: str, chains: Sequence[OptionChain], smiles: Sequence[tuple[Sm
     hits = np.concatenate(covered)
     yield Figure(f"{label}: next mids inside the 95 % bars, of {hits.size:,}", 100.0 * float(hits.mean()), "%")
     yield Figure(f"{label}: calm jitter over that of the mids", _jitter(fits, smiles), "x")
+    yield from _followed(label, fits, smiles)
 
 
 def _rmse(surface: VolSurface, smiles: Sequence[Smile]) -> float:
@@ -205,38 +205,31 @@ def _change(own: float, other: float) -> float:
     return 100.0 * (own / other - 1.0)
 
 
-def _followed(label: str, chains: Sequence[Sequence[Smile]]) -> Iterator[Figure]:
-    """All mids of an expiry move by so many standard errors of its level: the share that a warm fit follows at once."""
-    model = MODELS[DEFAULT_MODEL]
-    for errors in MOVES:
-        shares = []
-        for smiles in chains:
-            states = _states(smiles, model.fit(smiles, (), FitOptions()).curves)
-            settled = model.fit(smiles, states, FitOptions()).curves
-            moves = [errors * _level_error(smile) for smile in smiles]
-            moved = [_shifted(smile, move) for smile, move in zip(smiles, moves, strict=True)]
-            after = model.fit(moved, _states(smiles, settled), FitOptions()).curves
-            for smile, move, old, new in zip(smiles, moves, settled, after, strict=True):
-                vols = [np.sqrt(curve.total_variance(smile.k) / smile.t) for curve in (old, new)]
-                shares.append(float(np.median(vols[1] - vols[0])) / move)
-        yield Figure(
-            f"{label}: followed of a move of {errors:g} standard errors", 100.0 * statistics.fmean(shares), "%"
-        )
+def _followed(label: str, fits: Sequence[MaintainedFit], smiles: Sequence[tuple[Smile, ...]]) -> Iterator[Figure]:
+    """By how much the level of an expiry's vols moved for that of its mids, the next surface's over all such moves.
 
-
-def _level_error(smile: Smile) -> float:
-    """Return the standard error of the level of a smile, COMMON_NOISE of whose variance its quotes share."""
-    precision = float(np.sum(smile.noise**-2.0))
-    return float(np.sqrt((1.0 - COMMON_NOISE + COMMON_NOISE * len(smile)) / precision))
-
-
-def _shifted(smile: Smile, move: float) -> Smile:
-    names = ("bid_vol", "ask_vol", "mid_vol")
-    return replace(smile, **{name: getattr(smile, name) + move for name in names})
-
-
-def _states(smiles: Sequence[Smile], curves: Sequence[object]) -> tuple[SliceState, ...]:
-    return tuple(SliceState(s.expiry_ms, s.t, c) for s, c in zip(smiles, curves, strict=True))  # type: ignore[arg-type]
+    Levels are those of a robust line through the changes at the later chain's quotes; which moves count is told by
+    their own standard error.
+    """
+    moves = []
+    for (before, after), (quoted, requoted) in zip(pairwise(fits), pairwise(smiles), strict=True):
+        old, new = ({s.expiry_ms: s for s in each.fit.surface.slices} for each in (before, after))
+        for earlier, later in _shared(quoted, requoted):
+            here = (later.k >= earlier.k[0]) & (later.k <= earlier.k[-1])
+            if here.sum() < TELLING_QUOTES or earlier.expiry_ms not in old or earlier.expiry_ms not in new:
+                continue
+            k, noise = later.k[here], later.noise[here]
+            vols = [np.sqrt(s[earlier.expiry_ms].curve.total_variance(k) / s[earlier.expiry_ms].t) for s in (old, new)]
+            mids = later.mid_vol[here] - np.interp(k, earlier.k, earlier.mid_vol)
+            market, model = np.empty(5), np.empty(5)
+            level_and_skew(k, mids, noise, market)
+            level_and_skew(k, vols[1] - vols[0], noise, model)
+            moves.append((market[1], market[3], model[1]))
+    market_level, error, model_level = np.array(moves).T
+    for least in MOVES:
+        told = np.abs(market_level) > least * error
+        share = float(market_level[told] @ model_level[told] / (market_level[told] @ market_level[told]))
+        yield Figure(f"{label}: followed of {told.sum()} moves beyond {least:g} standard errors", 100.0 * share, "%")
 
 
 def main() -> None:
