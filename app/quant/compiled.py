@@ -12,6 +12,7 @@ from numba import njit
 from numba.extending import typeof_impl
 
 from app.quant.kernel_code import KernelCode
+from app.quant.linked_code import LinkedCompiler
 
 
 def _set_up_without_blas() -> None:
@@ -83,7 +84,7 @@ class _InnerKernel:
     def for_kernels(self) -> Any:
         """The function as kernels call it."""
         settings: dict[str, Any] = {**_SETTINGS, **self._options, "no_cpython_wrapper": True}
-        return njit(**settings)(self._function)
+        return njit(pipeline_class=LinkedCompiler, **settings)(self._function)
 
     @cached_property
     def for_python(self) -> Callable[..., Any]:
@@ -107,8 +108,9 @@ def inner_kernel(*, fastmath: bool | set[str] = ..., **options: Any) -> Callable
 def inner_kernel(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
     """Compile ``function``, which only other kernels call, like :func:`kernel`, but for them alone.
 
-    It is linked into those that call it and has neither a file in the cache nor what numba adds for a call from
-    Python. Called from Python all the same, it is compiled once more.
+    It is linked into those that call it and has neither machine code nor a file in the cache of its own, nor what numba
+    adds for a call from Python; what it raises carries no values. Called from Python all the same, it is compiled once
+    more.
     """
 
     def compile_one(f: F) -> F:

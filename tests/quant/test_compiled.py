@@ -45,6 +45,13 @@ def test_an_inner_kernel_is_compiled_for_python_only_when_python_calls_it() -> N
     assert square(3.0) == 9.5
 
 
+def test_an_inner_kernel_is_machine_code_only_in_kernels() -> None:
+    square = square_kernel()
+    assert njit(lambda x: square(x) + 1.0)(3.0) == 10.5
+    (compiled,) = square.for_kernels.overloads.values()
+    assert compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name) == 0
+
+
 def test_a_kernel_takes_no_fastmath_of_its_callers() -> None:
     square = square_kernel()
     caller = njit(lambda x: square(x) + 1.0, fastmath={"contract"})
