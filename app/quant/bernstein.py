@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel
 
 DEGREE: Final = 10
 """Degree of Durrleman's condition of a raw SVI slice, the one polynomial this room has to sign."""
@@ -42,7 +42,7 @@ BASIS: Final[FloatArray] = np.array(
 """Bernstein coefficient i of z^j on [0, 1]: C(i, j) / C(n, j)."""
 
 
-@kernel
+@inner_kernel
 def positive_up_to(coefficients: FloatArray, guard: FloatArray, end: float) -> bool:
     """Prove sum_j p_j z^j > 0 for all z in [0, end] and all p_j within ``guard[j]`` of ``coefficients[j]``.
 
@@ -91,7 +91,7 @@ def positive_up_to(coefficients: FloatArray, guard: FloatArray, end: float) -> b
     return True
 
 
-@kernel
+@inner_kernel
 def halve(b: FloatArray, e: FloatArray, left: FloatArray, left_error: FloatArray) -> None:
     """Split at the middle by de Casteljau: (b, e) become the right half, the left half is written beside it.
 

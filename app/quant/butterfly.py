@@ -60,7 +60,7 @@ def add_product(total: FloatArray, factor: float, p: FloatArray, q: FloatArray) 
     return total
 
 
-@kernel
+@inner_kernel
 def durrleman_polynomial(a: float, scale: float, rho: float, m: float, sigma: float, sign: float) -> FloatArray:
     """Return the coefficients of G, with ``scale`` = b sigma and ``sign`` = -1.
 
@@ -85,7 +85,7 @@ def durrleman_polynomial(a: float, scale: float, rho: float, m: float, sigma: fl
     return total
 
 
-@kernel
+@inner_kernel
 def stretched(k: float, m: float, sigma: float) -> float:
     """Return z = l + sqrt(l^2 + 1), l = (k - m)/sigma, without cancellation."""
     distance = (k - m) / sigma

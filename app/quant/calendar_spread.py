@@ -30,7 +30,7 @@ DOUBLINGS: Final = 60
 """Doublings of K in search of the place from which the tail bound holds: slopes that differ by 1e-15 are too close."""
 
 
-@kernel
+@inner_kernel
 def tail_start(early: FloatArray, late: FloatArray, side: float, start: float) -> float:
     """Return K >= ``start`` with w_late > w_early proven for all side * k >= K, NaN where the tail is not proven."""
     a1, b1, rho1, m1, sigma1 = early[0], early[1], early[2], early[3], early[4]
@@ -52,7 +52,7 @@ def tail_start(early: FloatArray, late: FloatArray, side: float, start: float) -
     return math.nan
 
 
-@kernel
+@inner_kernel
 def difference_bounds(
     early: tuple[float, float, float, float, float, float, float, float, float],
     late: tuple[float, float, float, float, float, float, float, float, float],
@@ -111,7 +111,7 @@ def cell_proven(
     return cells
 
 
-@kernel
+@inner_kernel
 def raw_difference(early: FloatArray, late: FloatArray, k: float) -> tuple[float, float]:
     """Return w_late - w_early at ``k`` without residuals, and its rounding error."""
     a1, b1, rho1, m1, sigma1 = early[0], early[1], early[2], early[3], early[4]
@@ -122,7 +122,7 @@ def raw_difference(early: FloatArray, late: FloatArray, k: float) -> tuple[float
     return (a2 - a1) + b2 * (rho2 * y2 + root2) - b1 * (rho1 * y1 + root1), ROUNDING * magnitude
 
 
-@kernel
+@inner_kernel
 def largest_curvature(raw: FloatArray, low: float, high: float) -> float:
     """Return the largest w'' = b sigma^2/R^3 on [low, high] without a residual: where it is nearest to m."""
     y = max(low - raw[3], raw[3] - high, 0.0)
@@ -130,7 +130,7 @@ def largest_curvature(raw: FloatArray, low: float, high: float) -> float:
     return float(raw[1] * raw[4] * raw[4] / (r2 * math.sqrt(r2)))
 
 
-@kernel
+@inner_kernel
 def residual_range(frame: FloatArray, cubics: FloatArray, piece: int, count: int) -> tuple[float, float]:
     """Return bounds of a residual over a whole piece, rounding included; (0, 0) where ``piece`` is negative.
 

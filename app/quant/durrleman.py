@@ -26,7 +26,7 @@ SMALLEST_SLOPE: Final = 1e-12
 """Keeps a/b finite where the search chooses how far out to look; flatter slices have g = 1 but for 1e-12."""
 
 
-@kernel
+@inner_kernel
 def durrleman_lower_bound(
     k: float,
     r: float,

@@ -14,7 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel
 
 LN2: Final = 0.6931471805599453
 LN2_HIGH: Final = 0.6931471803691238
@@ -112,7 +112,7 @@ _atanh_ratio: Final = polynomial(tuple(1.0 / (2 * j + 1) for j in range(1, ATANH
 _exponential: Final = polynomial(tuple(1.0 / math.factorial(j) for j in range(EXPONENTIAL_TERMS)))
 
 
-@kernel(forceinline=True)
+@inner_kernel(forceinline=True)
 def natural_log(x: float) -> float:
     """Return ln x for a positive normal double, within 2 units in the last place; relative near 1 too.
 
@@ -128,7 +128,7 @@ def natural_log(x: float) -> float:
     return e * LN2_HIGH + (2.0 * s + correction)
 
 
-@kernel(forceinline=True)
+@inner_kernel(forceinline=True)
 def natural_exp(x: float) -> float:
     """Return e^x for x <= 700 within 2 units in the last place; below SMALLEST_EXPONENT what it is there.
 
@@ -141,14 +141,14 @@ def natural_exp(x: float) -> float:
     return _exponential(r) * float_from_bits((float_bits(shifted) + EXPONENT_BIAS) << MANTISSA_BITS)
 
 
-@kernel(forceinline=True)
+@inner_kernel(forceinline=True)
 def inverse_sinh(x: float) -> float:
     """Return asinh x within 3e-16 or 2 units in the last place: near zero the error is absolute."""
     y = abs(x)
     return math.copysign(natural_log(y + math.sqrt(y * y + 1.0)), x)
 
 
-@kernel(forceinline=True)
+@inner_kernel(forceinline=True)
 def log_one_plus(x: float) -> float:
     """Return ln(1 + x) for x >= 0, relative to x: the rounding of 1 + x is put back to first order."""
     y = 1.0 + x

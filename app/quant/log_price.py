@@ -27,13 +27,13 @@ MAX_STEPS: Final = 100
 """Newton steps kept in a bracket; 4 to 6 are usual and halving alone needs 60."""
 
 
-@kernel
+@inner_kernel
 def at_the_money_price(theta: float) -> float:
     """Return c(theta) = 2 Phi(sqrt(theta)/2) - 1, an at-the-money option's price over the forward."""
     return math.erf(math.sqrt(theta / 8.0))
 
 
-@kernel
+@inner_kernel
 def log_share(x: float, s: float) -> tuple[float, float]:
     """Return ln share and its derivative in s, for x = |k| >= 0 and a deviation s > 0."""
     h = x / s
@@ -47,7 +47,7 @@ def log_share(x: float, s: float) -> tuple[float, float]:
     return math.log1p(-room), density / (1.0 - room)
 
 
-@kernel
+@inner_kernel
 def deviation_between(x: float, target: float, low: float, high: float) -> float:
     """Return s in [low, high] with ln share = ``target``: Newton's method kept in the bracket that holds the root."""
     s = high
@@ -67,7 +67,7 @@ def deviation_between(x: float, target: float, low: float, high: float) -> float
     return s
 
 
-@kernel
+@inner_kernel
 def mixed_deviation(k: float, first: float, second: float, weight: float) -> float:
     """Return the deviation of the price mixture weight * price(first) + (1 - weight) * price(second) at ``k``.
 
@@ -91,7 +91,7 @@ def log_mixture(x: float, first: float, second: float, weight: float) -> float:
     return top + math.log(weight * math.exp(log_first - top) + (1.0 - weight) * math.exp(log_second - top))
 
 
-@kernel
+@inner_kernel
 def log_price(k: float, s: float, call: bool) -> float:
     """Return the logarithm of a call's or put's price over the forward, in or out of the money."""
     out_of_the_money = log_share(abs(k), s)[0] + min(k, 0.0)

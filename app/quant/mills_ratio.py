@@ -6,7 +6,7 @@ min(F, K) phi(h - t) (M(h - t) - M(h + t)).
 
 from typing import Final
 
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel
 from app.quant.elementary import divided_difference, multiply_add
 
 MILLS_LEFT: Final = -1.25
@@ -51,7 +51,7 @@ _slope: Final = divided_difference(MILLS_SLOPE)
 _shift: Final = MILLS_SCALE - MILLS_LEFT
 
 
-@kernel(forceinline=True)
+@inner_kernel(forceinline=True)
 def mills_difference(h: float, t: float) -> float:
     """Return M(h - t) - M(h + t) for t > 0, h - t >= MILLS_LEFT, within 4e-15 of its value for every t.
 
@@ -66,7 +66,7 @@ def mills_difference(h: float, t: float) -> float:
     return -2.0 * twice * t * slope
 
 
-@kernel(forceinline=True)
+@inner_kernel(forceinline=True)
 def mills_ratio(a: float) -> float:
     """Return M(a) for a >= MILLS_LEFT: the difference of M to its value 0 at infinity, where u = 1."""
     step = 2.0 * MILLS_SCALE / (a + _shift)

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 
 HUBER_C: Final = 1.345
 """Residuals beyond this many sds lose weight: 95 % efficient on Gaussian noise (Huber 1981)."""
@@ -36,7 +36,7 @@ class ParityLines:
     slope_sd: FloatArray
 
 
-@kernel
+@inner_kernel
 def huber_line(
     strike: FloatArray, difference: FloatArray, sd: FloatArray, keep: FloatArray, prior: float, prior_sd: float
 ) -> tuple[float, float, float, float]:
@@ -81,7 +81,7 @@ def huber_line(
     return discount, forward, discount_var, scale / (total * discount * discount) + offset * offset * discount_var
 
 
-@kernel
+@inner_kernel
 def open_cone(
     strike: FloatArray, low: FloatArray, high: FloatArray, keep: FloatArray, discount: float, forward: float
 ) -> tuple[float, float]:
@@ -104,7 +104,7 @@ def open_cone(
         keep[lowest if floor - forward > forward - ceiling else highest] = 0.0
 
 
-@kernel
+@inner_kernel
 def doubt(
     strike: FloatArray, low: FloatArray, high: FloatArray, keep: FloatArray, discount: float, forward: float
 ) -> float:

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import inner_kernel, kernel
+from app.quant.compiled import inner_kernel
 from app.quant.elementary import natural_log
 
 ROUNDING: Final = 64.0 * float(np.finfo(np.float64).eps)
@@ -36,7 +36,7 @@ the one used by the jump of f''' (at most 16 max|c| / h^3) times a power of its 
 """
 
 
-@kernel
+@inner_kernel
 def slice_jet(
     raw: FloatArray, frame: FloatArray, cubics: FloatArray, piece: int, c: float, r: float
 ) -> tuple[float, float, float, float, float, float, float, float, float]:
@@ -101,7 +101,7 @@ def slice_jet(
     return w, w1, w2, w3, w4, e0, e1, e2, e3
 
 
-@kernel
+@inner_kernel
 def slice_point(
     raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, k: float
 ) -> tuple[float, float, float]:
@@ -139,7 +139,7 @@ def places(frame: FloatArray, k: FloatArray, u: FloatArray, x: FloatArray) -> No
         x[i] = math.copysign(natural_log((abs(k[i]) + root) / q), k[i]) / h - first + 2.0
 
 
-@kernel
+@inner_kernel
 def slice_variances(
     raw: FloatArray, frame: FloatArray, count: int, cubics: FloatArray, k: FloatArray, w: FloatArray
 ) -> None:
@@ -160,7 +160,7 @@ def slice_variances(
             w[i] += cubics[piece, 0] + v * (cubics[piece, 1] + v * (cubics[piece, 2] + v * cubics[piece, 3]))
 
 
-@kernel
+@inner_kernel
 def slice_points(
     raw: FloatArray,
     frame: FloatArray,

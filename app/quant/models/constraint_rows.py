@@ -77,7 +77,7 @@ def point_gradient(
     return alive
 
 
-@kernel
+@inner_kernel
 def cut_rows(
     stage: int,
     problem: SurfaceProblem,

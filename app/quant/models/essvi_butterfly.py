@@ -28,7 +28,7 @@ SAMPLES: Final = 48
 """Samples of the quotient before the golden section; its valley is wider than three of them."""
 
 
-@kernel
+@inner_kernel
 def wing_quotient(z: float, theta: float, rho: float) -> tuple[float, float, float]:
     """Return the quotient at z and its derivatives in theta and rho; infinite where D(z) is not positive."""
     s2 = 1.0 - rho * rho

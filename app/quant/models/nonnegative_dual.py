@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import ZERO, inner_kernel, kernel
+from app.quant.compiled import ZERO, inner_kernel
 
 ELASTICITY: Final = 1e-9
 """Ridge on the dual's unit diagonal."""
@@ -86,7 +86,7 @@ def retreat(multipliers: FloatArray, trial: FloatArray, active: IntArray, count:
     return kept
 
 
-@kernel
+@inner_kernel
 def nonnegative_dual(M: FloatArray, q: FloatArray, multipliers: FloatArray, n: int) -> None:
     """Write the minimiser l >= 0 of 1/2 l' M l - q' l; ``M`` symmetric positive semidefinite with unit diagonal."""
     active = np.empty(n, dtype=np.int64)

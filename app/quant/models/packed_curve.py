@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import inner_kernel, kernel
+from app.quant.compiled import inner_kernel
 from app.quant.elementary import natural_log
 from app.quant.models.svi_coordinates import geometry, geometry_jacobian
 
@@ -42,7 +42,7 @@ def spline_pieces(t: float, basis: FloatArray) -> None:
     basis[2, 3] = t
 
 
-@kernel(forceinline=True)
+@inner_kernel(forceinline=True)
 def knot_place(knots: FloatArray, k: float) -> float:
     """Return where ``k`` lies, in knot cells from the centre of the first spline: asinh(k / scale) / spacing - first.
 
@@ -53,14 +53,14 @@ def knot_place(knots: FloatArray, k: float) -> float:
     return place
 
 
-@kernel
+@inner_kernel
 def knot_places(knots: FloatArray, k: FloatArray, n: int, place: FloatArray) -> None:
     """Write :func:`knot_place` of the first ``n`` points."""
     for j in range(n):
         place[j] = knot_place(knots, k[j])
 
 
-@kernel
+@inner_kernel
 def spline_basis(knots: FloatArray, k: float, basis: FloatArray) -> int:
     """Write d^i/dk^i of the four splines alive at ``k`` (3, 4); return the index of the first, maybe outside [0, n)."""
     scale, spacing = knots[0], knots[1]
@@ -77,7 +77,7 @@ def spline_basis(knots: FloatArray, k: float, basis: FloatArray) -> int:
     return int(cell) - 1
 
 
-@kernel
+@inner_kernel
 def spline_value(coefficients: FloatArray, count: int, z: float) -> tuple[float, float, float]:
     """Return sum_j c_j B(z - j) of the first ``count`` coefficients and its two derivatives in z."""
     cell = math.floor(z)
@@ -100,7 +100,7 @@ def spline_value(coefficients: FloatArray, count: int, z: float) -> tuple[float,
     return b, b1, b2
 
 
-@kernel
+@inner_kernel
 def spline_pieces_by_cell(coefficients: FloatArray, count: int, cubics: FloatArray) -> None:
     """Write the residual's polynomial in each of its count + 3 knot cells, powers of the way past the knot ascending.
 
@@ -117,7 +117,7 @@ def spline_pieces_by_cell(coefficients: FloatArray, count: int, cubics: FloatArr
         cubics[c, 3] = (c3 - c0) / 6.0 + 0.5 * (c1 - c2)
 
 
-@kernel
+@inner_kernel
 def add_residual(cubics: FloatArray, count: int, level: float, place: FloatArray, n: int, w: FloatArray) -> None:
     """Add ``level`` times the residual to ``w`` at places in knot cells; ``cubics`` as spline_pieces_by_cell."""
     for j in range(n):
@@ -128,7 +128,7 @@ def add_residual(cubics: FloatArray, count: int, level: float, place: FloatArray
             w[j] += level * (cubics[cell, 0] + t * (cubics[cell, 1] + t * (cubics[cell, 2] + t * cubics[cell, 3])))
 
 
-@kernel
+@inner_kernel
 def add_residual_derivatives(
     cubics: FloatArray,
     count: int,
@@ -179,7 +179,7 @@ def svi_derivatives(x: FloatArray, grid: FloatArray, n: int, w: FloatArray, w1: 
         w2[j] = c * s2 * inverse * inverse * inverse
 
 
-@kernel
+@inner_kernel
 def slice_point(
     x: FloatArray,
     shape: tuple[float, float, float, float, float],
@@ -206,7 +206,7 @@ def slice_point(
     return w, w1, w2
 
 
-@kernel
+@inner_kernel
 def durrleman(k: float, w: float, w1: float, w2: float) -> float:
     """Return g = (1 - k w'/(2w))^2 - w'^2/4 (1/w + 1/4) + w''/2; the density is positive exactly where g is.
 
@@ -218,7 +218,7 @@ def durrleman(k: float, w: float, w1: float, w2: float) -> float:
     return h * h - 0.25 * w1 * w1 * (1.0 / w + 0.25) + 0.5 * w2
 
 
-@kernel
+@inner_kernel
 def durrleman_gradient(k: float, w: float, w1: float) -> tuple[float, float, float]:
     """Return (dg/dw, dg/dw', dg/dw'')."""
     v = max(w, 1e-9)
@@ -228,7 +228,7 @@ def durrleman_gradient(k: float, w: float, w1: float) -> tuple[float, float, flo
     return g_w, g_w1, 0.5
 
 
-@kernel
+@inner_kernel
 def svi_point_jacobian(x: FloatArray, k: float, jacobian: FloatArray) -> None:
     """Write d(w, w', w'')/dx of plain SVI at ``k`` into ``jacobian[:, :5]``."""
     y0, sigma, c, _, r0 = geometry(x)

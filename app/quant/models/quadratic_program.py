@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import inner_kernel, kernel
+from app.quant.compiled import inner_kernel
 from app.quant.models.nonnegative_dual import nonnegative_dual
 
 
@@ -96,7 +96,7 @@ def scaled_dual(M: FloatArray, q: FloatArray, multipliers: FloatArray) -> None:
         multipliers[a] *= scale[a]
 
 
-@kernel
+@inner_kernel
 def block_step(
     H: FloatArray,
     g: FloatArray,

@@ -50,7 +50,7 @@ _KINDS: Final = {Objective.HUBER: HUBER, Objective.STUDENT_T: STUDENT_T}
 """Objectives whose loss is not the dead zone's."""
 
 
-@kernel
+@inner_kernel
 def loss(kind: int, error: float, weight: float, outside: float, width: float) -> tuple[float, float, float]:
     """Return (value, slope, curvature >= 0) of the loss at ``error`` in vol points.
 

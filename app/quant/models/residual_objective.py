@@ -33,7 +33,7 @@ def tabulate_quotes(problem: SurfaceProblem, svi: FloatArray) -> None:
                 problem.basis[j, m] = pieces[0, source] if alive else 0.0
 
 
-@kernel
+@inner_kernel
 def residual_objective(
     problem: SurfaceProblem,
     i: int,

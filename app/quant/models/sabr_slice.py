@@ -173,7 +173,7 @@ def normal_equations(
     return objective
 
 
-@kernel(fastmath=SHORT_OF_REORDERING)
+@inner_kernel(fastmath=SHORT_OF_REORDERING)
 def fill_vols(quotes: FloatArray, n: int, t: float, beta: float, x: FloatArray, model: FloatArray) -> None:
     """Fill the vols of the first ``n`` strikes and their derivatives by x, shape (4, n)."""
     level, nu, rho = math.exp(x[0]), math.exp(x[1]), math.tanh(x[2])
@@ -229,7 +229,7 @@ def hold_at_bounds(x: FloatArray, equations: FloatArray) -> None:
                     equations[3 + high * (high + 1) // 2 + low] = 0.0
 
 
-@kernel
+@inner_kernel
 def damped_step(equations: FloatArray, damping: float, step: FloatArray) -> None:
     """Fill -(H + damping diag H)^-1 g by Cholesky's method without square roots."""
     g0, g1, g2, h00, h10, h11, h20, h21, h22 = equations

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.quote_loss import MID, POINTS, K
 
 START_NU: Final = 0.1
@@ -34,7 +34,7 @@ def parabola_starts(offsets: IntArray, quotes: FloatArray, t: FloatArray, beta: 
         x[i, 2] = math.atanh(min(max(2.0 * half_skew / nu, -START_RHO), START_RHO))
 
 
-@kernel
+@inner_kernel
 def interpolated(k: FloatArray, value: FloatArray, at: float) -> float:
     """Return the value at ``at``, linear between ascending ``k`` and level beyond them."""
     if at <= k[0]:
@@ -45,7 +45,7 @@ def interpolated(k: FloatArray, value: FloatArray, at: float) -> float:
     return float(value[-1])
 
 
-@kernel
+@inner_kernel
 def tapered_parabola(z: FloatArray, value: FloatArray) -> tuple[float, float, float]:
     """Return (c0, c1, c2) of the least-squares parabola through ``value``, errors weighed by 1 / (1 + z^2)."""
     s0 = s1 = s2 = s3 = s4 = r0 = r1 = r2 = 0.0

@@ -21,11 +21,11 @@ import math
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import inner_kernel, kernel
+from app.quant.compiled import inner_kernel
 from app.quant.models.packed_curve import SUPPORT
 
 
-@kernel
+@inner_kernel
 def sandwich_covariance(
     u: FloatArray,
     start: IntArray,

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.surface_problem import INVERSE_T, SHAPE_CENTRE, SHAPE_WEIGHT, SurfaceProblem
 
 TYPICAL_SHAPE: Final = (-0.05, -1.3, 0.1, -0.1)
@@ -25,7 +25,7 @@ PULL: Final = (2.5, 0.15, 0.07, 0.07)
 """Squared vol points per squared unit: a tenth of (0.5 vol points / spread of the shape across expiries)^2."""
 
 
-@kernel
+@inner_kernel
 def slice_shapes(svi: FloatArray, shapes: FloatArray) -> None:
     """Write the clipped shapes (n, 4) of slices in coordinates (n, 5)."""
     for i in range(svi.shape[0]):

@@ -28,7 +28,7 @@ LOG_WIDTH_MAX: Final = math.log(30.0)
 """ln of the admitted sigma / sqrt(w0): narrower is a corner at one strike, wider is a parabola over all of them."""
 
 
-@kernel
+@inner_kernel
 def geometry(x: FloatArray) -> Geometry:
     """Return (y0, sigma, c, d, r0) of the slice ``x``."""
     c = 0.5 * (x[3] + x[4])
@@ -41,7 +41,7 @@ def geometry(x: FloatArray) -> Geometry:
     return y0, sigma, c, d, math.sqrt(y0 * y0 + sigma * sigma)
 
 
-@kernel
+@inner_kernel
 def geometry_jacobian(x: FloatArray, jacobian: FloatArray) -> None:
     """Write d(y0, sigma, c, d)/d(w0, s, l, u, v), shape (4, 5)."""
     c = 0.5 * (x[3] + x[4])
@@ -86,7 +86,7 @@ def least_svi_variance(x: FloatArray) -> tuple[float, float]:
     return -y0 - sigma * d / root, x[0] - d * y0 - c * r0 + sigma * root
 
 
-@kernel
+@inner_kernel
 def to_raw(x: FloatArray, raw: FloatArray) -> None:
     """Write raw SVI (a, b, rho, m, sigma) of the slice ``x``."""
     y0, sigma, c, d, r0 = geometry(x)
@@ -109,7 +109,7 @@ def from_raw(raw: FloatArray, x: FloatArray) -> None:
     x[4] = b * (1.0 + rho)
 
 
-@kernel
+@inner_kernel
 def clamp(x: FloatArray, slope_min: float) -> None:
     """Move ``x`` into the domain: slopes in [slope_min, SLOPE_MAX], |h| <= SKEW_RATIO_MAX, sigma / sqrt(w0) bounded."""
     x[3] = min(max(x[3], slope_min), SLOPE_MAX)

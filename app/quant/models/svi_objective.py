@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import inner_kernel, kernel
+from app.quant.compiled import inner_kernel
 from app.quant.models.packed_curve import SHORT_OF_REORDERING
 from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, WEIGHT, WIDTH, K, loss
 from app.quant.models.surface_problem import INFINITE, INVERSE_T, SHAPE_CENTRE, SHAPE_WEIGHT, SurfaceProblem
@@ -41,7 +41,7 @@ def svi_vol_jacobian(
         jacobian[4, j] = vega * k[j]
 
 
-@kernel
+@inner_kernel
 def svi_objective(
     problem: SurfaceProblem, i: int, x: FloatArray, derivatives: bool, H: FloatArray, g: FloatArray
 ) -> float:

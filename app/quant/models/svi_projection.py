@@ -8,7 +8,7 @@ import math
 from typing import Final
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import inner_kernel, kernel
+from app.quant.compiled import inner_kernel
 from app.quant.models.packed_curve import SHORT_OF_REORDERING
 
 SLOPE_LEAST: Final = 1e-6
@@ -17,7 +17,7 @@ PIVOT_LEAST: Final = 1e-12
 """A pivot below this share of its diagonal is rounding: that direction is not projected out."""
 
 
-@kernel
+@inner_kernel
 def quote_moments(k: FloatArray, w: FloatArray, weight: FloatArray, fixed: FloatArray) -> None:
     """Write the weighted sums of 1, k, k^2, w, k w, w^2: what a fit needs of the quotes whatever m and sigma."""
     fixed[:] = 0.0
@@ -42,7 +42,7 @@ def distances(k: FloatArray, m: float, sigma: float, distance: FloatArray) -> No
         distance[1, j] = math.sqrt(y * y + s2)
 
 
-@kernel(fastmath=SHORT_OF_REORDERING, forceinline=True)
+@inner_kernel(fastmath=SHORT_OF_REORDERING, forceinline=True)
 def moments(
     k: FloatArray,
     w: FloatArray,
@@ -106,7 +106,7 @@ def level_and_slope(normal: FloatArray, rhs: FloatArray, fixed: int, slope: floa
     linear[0] = (r0 - best * normal[0, free]) / normal[0, 0]
 
 
-@kernel
+@inner_kernel
 def bounded_linear(normal: FloatArray, rhs: FloatArray, total: float, edge: FloatArray, linear: FloatArray) -> float:
     """Write the best (a, u, v) with u, v in [SLOPE_LEAST, SLOPE_MOST]; return its misfit.
 
@@ -186,7 +186,7 @@ def curvature(
     return -c * ey_by_r, cs2 * e_by_r
 
 
-@kernel
+@inner_kernel
 def projected_curvature(
     w: FloatArray,
     weight: FloatArray,

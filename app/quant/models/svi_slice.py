@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray
-from app.quant.compiled import inner_kernel, kernel
+from app.quant.compiled import inner_kernel
 from app.quant.models.svi_projection import bounded_linear, moments, projected_curvature, quote_moments
 
 WIDTHS: Final = (0.03, 0.12, 0.45)
@@ -59,7 +59,7 @@ def damped_step(
     return shrink * by_m, shrink * by_s, -shrink * (g1 * by_m + g2 * by_s)
 
 
-@kernel
+@inner_kernel
 def fit_slice(
     k: FloatArray, w: FloatArray, weight: FloatArray, max_iterations: int, tolerance: float, raw: FloatArray
 ) -> float:

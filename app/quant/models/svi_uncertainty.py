@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import SUPPORT, spline_basis
 from app.quant.models.quote_loss import BAND_PULL
 from app.quant.models.residual_fit import RIDGE_WEIGHT
@@ -39,7 +39,7 @@ ALIVE: Final = SUPPORT + SLICE_SIZE
 """Parameters that a vol depends on."""
 
 
-@kernel
+@inner_kernel
 def raw_svi_gradient(raw: FloatArray, k: float, gradient: FloatArray) -> float:
     """Write dw/d(a, b, rho, m, sigma) of raw SVI at ``k`` and return w."""
     a, b, rho, m, sigma = raw[0], raw[1], raw[2], raw[3], raw[4]
@@ -54,7 +54,7 @@ def raw_svi_gradient(raw: FloatArray, k: float, gradient: FloatArray) -> float:
     return w
 
 
-@kernel
+@inner_kernel
 def vol_gradient(
     raw: FloatArray,
     at_the_money: float,
@@ -83,7 +83,7 @@ def vol_gradient(
     return start
 
 
-@kernel
+@inner_kernel
 def local_noise(z: FloatArray, noise: FloatArray, at: float) -> float:
     """Return the sd of a mid at ``at`` deviations: quotes nearby in the mean square, growing in proportion to 1 + the
     distance in deviations beyond the outermost quote."""
@@ -100,7 +100,7 @@ def local_noise(z: FloatArray, noise: FloatArray, at: float) -> float:
     return (1.0 + gap) * math.sqrt(square / total)
 
 
-@kernel
+@inner_kernel
 def weak_prior(
     raw: FloatArray, knots: FloatArray, at_the_money: float, money_precision: float, prior: FloatArray
 ) -> None:

@@ -58,7 +58,7 @@ def innovations(
         out[j] = mid[j] - 100.0 * math.sqrt(max(w[j], 0.0) / previous.t[i])
 
 
-@kernel
+@inner_kernel
 def level_and_skew(k: FloatArray, e: FloatArray, noise: FloatArray, out: FloatArray) -> None:
     """Write (centre, level, skew and their standard errors) of e ~ level + skew (k - centre).
 
@@ -97,7 +97,7 @@ def level_and_skew(k: FloatArray, e: FloatArray, noise: FloatArray, out: FloatAr
     out[0], out[1], out[2], out[3], out[4] = centre, level, skew, level_error, skew_error
 
 
-@kernel
+@inner_kernel
 def james_stein(component: float, error: float) -> float:
     """Return the component shrunk by max(0, 1 - (SIGNIFICANCE error / component)^2)."""
     if abs(component) <= SIGNIFICANCE * error:

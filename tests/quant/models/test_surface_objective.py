@@ -1,3 +1,5 @@
+from inspect import unwrap
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,9 +107,9 @@ def test_a_slice_that_is_not_positive_at_a_quote_is_outside_the_domain() -> None
 def test_the_slope_of_a_loss_is_its_derivative(
     kind: int, e: float, weight: float, outside: float, width: float
 ) -> None:
-    value, slope, curvature = loss.py_func(kind, e, weight, outside, width)
+    value, slope, curvature = unwrap(loss)(kind, e, weight, outside, width)
     h = 1e-6 * max(1.0, abs(e))
-    upper, lower = (loss.py_func(kind, e + s * h, weight, outside, width)[0] for s in (1, -1))
+    upper, lower = (unwrap(loss)(kind, e + s * h, weight, outside, width)[0] for s in (1, -1))
     assert value >= 0.0
     assert curvature > 0.0
     assert slope == pytest.approx((upper - lower) / (2 * h), rel=1e-4, abs=(weight + outside) * 1e-4)
