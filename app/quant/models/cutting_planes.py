@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import kernel
+from app.quant.compiled import inner_kernel
 from app.quant.models.local_minima import (
     BUTTERFLY,
     CALENDAR,
@@ -46,7 +46,7 @@ class Margins(NamedTuple):
     calendar: float
 
 
-@kernel
+@inner_kernel
 def find_minima(
     stage: int,
     svi: FloatArray,

@@ -11,8 +11,8 @@ from app.quant.models.local_minima import Minima
 from app.quant.models.scan_grid import ScanGrid
 from app.quant.models.surface_problem import RESIDUAL_STAGE, SurfaceProblem
 
-SHARES: Final = np.array([0.97, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1])
-"""Shares of the residual that are tried in turn."""
+SHARES: Final = np.array([1.0, 0.97, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1])
+"""Shares of the residual that are tried in turn, all of it first."""
 
 
 @kernel

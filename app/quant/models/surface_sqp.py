@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from app.quant.arrays import FloatArray, IntArray
-from app.quant.compiled import inner_kernel, kernel
+from app.quant.compiled import ZERO, inner_kernel, kernel
 from app.quant.models.constraint_rows import Rows, cut_rows, keep_binding
 from app.quant.models.cutting_planes import FEASIBLE, Margins
 from app.quant.models.merit_search import Merit, backtrack, penalty, raise_weights
@@ -124,7 +124,7 @@ def solve_surface(
     best, lowest = Place(svi, coefficients, trial.minima), INFINITE
     merit = Merit(INFINITE, violation_at(program, here))
     damping = DAMPING_START if stage == SVI_STAGE else 0.0
-    iterations, count, small, moved = 0, 0, 0, True
+    iterations, count, small, moved = 0, ZERO, 0, True
     while iterations < controls.max_iterations and small < CALM_STEPS:
         iterations += 1
         if moved:

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.quant.arrays import FloatArray
 from app.quant.models.base import FitOptions, FitStatus, Objective, SliceState, SurfaceSolution
-from app.quant.models.cutting_planes import FEASIBLE, find_minima
+from app.quant.models.cutting_planes import FEASIBLE
 from app.quant.models.local_minima import empty_minima
 from app.quant.models.packed_curve import MAX_COEFFICIENTS
 from app.quant.models.previous_slices import previous_slices
@@ -74,8 +74,6 @@ def without_hidden_arbitrage(problem: SurfaceProblem, svi: FloatArray, coefficie
     size = problem.knots[:, 3].astype(np.int64)
     scan, minima = empty_scan(n, RESIDUAL_STAGE, PROOF_DENSITY), empty_minima(n)
     tabulate_scan(svi, problem.knots, scan)
-    if find_minima(RESIDUAL_STAGE, svi, coefficients, problem.knots, size, scan, HALF_MARGINS, minima) < FEASIBLE:
-        return coefficients
     withdrawn = np.empty_like(coefficients)
     broken = withdraw(problem, size, svi, coefficients, scan, HALF_MARGINS, minima, withdrawn)
     return withdrawn if broken < FEASIBLE else np.zeros_like(coefficients)
