@@ -11,6 +11,11 @@ from app.quant.arrays import FloatArray, frozen
 from app.quant.black import black_greeks, black_price
 from app.quant.chain import ExpiryQuotes, OptionChain, Premium, TradingRules
 from app.quant.chain_vols import chain_vols, fitted_smiles
+from app.quant.confirmation import unconfirmed
+from app.quant.distortion import worst_distortion
+from app.quant.gate_rules import DEFAULT_RULES
+from app.quant.innovations import innovations_of
+from app.quant.lone_expiry import lone_moves
 from app.quant.maintenance import maintain_surface
 from app.quant.models import DEFAULT_MODEL, MODELS
 from app.quant.models.base import FitOptions, Objective, SliceState
@@ -29,10 +34,11 @@ from app.quant.models.svi_start import aged_start, replace_invalid, slice_starts
 from app.quant.models.temporal_prior import with_prior
 from app.quant.price_product import product_deviations
 from app.quant.rate_curve import rate_curve
+from app.quant.regime import RegimeState, read_regime
 from app.quant.smile import Smile
 from app.quant.surface import SurfaceSlice, VolSurface
 from app.quant.uncertainty import slice_uncertainties, unadjusted
-from app.quant.year_fraction import MS_PER_DAY, MS_PER_YEAR, year_fraction
+from app.quant.year_fraction import MS_PER_DAY, year_fraction
 
 _AS_OF_MS: Final = 1_700_000_000_000
 _FORWARD: Final = 100.0
@@ -42,16 +48,17 @@ _TICK: Final = 0.0001
 
 
 def warm_up_stages() -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield (what is compiled, run it), the longest first.
+    """Yield (what is compiled, run it), the longest first, then those that share least with it.
 
-    All but the last share few kernels and may run beside each other. The last finds nearly all of its kernels compiled.
+    All but the last share few kernels and may run beside each other. The last finds all of its kernels compiled.
     """
     yield "surface program", _solve_one_step
     yield "certificate", _certify_known_surface
     yield "queries", warm_up_queries
-    yield "starts of a fit", _start_from_quotes_and_from_before
     yield "models sabr, essvi", lambda: _fit_cold_and_warm("sabr", "essvi")
     yield "error bars", _estimate_known_errors
+    yield "starts of a fit", _start_from_quotes_and_from_before
+    yield "gate", _judge_known_quotes
     yield "residual", _prepare_residual_and_publish
     yield "the whole path of a chain", _follow_known_chain
 
@@ -97,19 +104,20 @@ def known_smiles() -> tuple[Smile, ...]:
 
 
 def _known_surface() -> VolSurface:
-    """Return two slices with a residual: fitted by nobody, so that answering queries compiles no fitter."""
-    t = np.array([0.1, 0.5])
+    """Return the last two slices, with a residual: fitted by nobody, so that answering queries compiles no fitter."""
+    expiries = [_AS_OF_MS + days * MS_PER_DAY for days in _DAYS[-2:]]
+    t = np.array([year_fraction(_AS_OF_MS, expiry_ms) for expiry_ms in expiries])
     residual = SplineResidual(scale=0.1, spacing=0.5, first=-2, coefficients=(0.001,) * 5)
     slices = tuple(
         SurfaceSlice(
-            expiry_ms=_AS_OF_MS + round(years * MS_PER_YEAR),
+            expiry_ms=expiry_ms,
             t=years,
             forward=_FORWARD,
             forward_sd=0.01,
             discount_factor=1.0,
             curve=SviCurve(a=0.1 * years, b=0.2 * years, rho=-0.2, m=0.0, sigma=0.5, spline=residual),
         )
-        for years in t.tolist()
+        for expiry_ms, years in zip(expiries, t.tolist(), strict=True)
     )
     sd = np.full(t.shape, 0.01)
     rates = rate_curve(t, np.full(t.shape, _FORWARD), sd, np.ones(t.shape))
@@ -212,6 +220,17 @@ def _estimate_known_errors() -> None:
     smiles = known_smiles()
     known = _known_surface().slices[0]
     slice_uncertainties(smiles, tuple(replace(known, expiry_ms=s.expiry_ms, t=s.t) for s in smiles), unadjusted)
+
+
+def _judge_known_quotes() -> None:
+    """Ask what is asked of quotes of expiries that the surface before had."""
+    surface, smiles = _known_surface(), known_smiles()
+    innovations = innovations_of(smiles, surface)
+    read_regime(RegimeState(), innovations, smiles, surface, _AS_OF_MS)
+    flagged = unconfirmed(innovations, 1.0)
+    reach = DEFAULT_RULES.judged_deviations
+    lone = lone_moves(innovations, flagged, 1.0, reach)
+    worst_distortion(lone, np.full(len(innovations.expiries), np.nan), 1.0, reach)
 
 
 def _fit_cold_and_warm(*names: str) -> None:
