@@ -20,6 +20,8 @@ from typing import Final
 
 import numpy as np
 
+from app.quant.rate_curve import accrued_carry
+
 FACTORS: Final = ("forward", "level", "skew", "curvature", "slope")
 FORWARD, LEVEL = FACTORS.index("forward"), FACTORS.index("level")
 TENOR_DAYS: Final = 30.0
@@ -59,13 +61,13 @@ def market_factors(
 
 
 def log_forward_at(t: float, spot: float, pillar_t: Sequence[float], carry: Sequence[float]) -> float:
-    """Return ln F(t) as rate_curve.py does, linear in t between pillars; NaN before the first and after the last.
+    """Return ln F(t) = ln spot + b(t) t as rate_curve.py has it; NaN before the first pillar and after the last.
 
     Not extrapolated, unlike there: a forward that no expiry tells would move with its neighbour by assumption.
     """
     if not (pillar_t and pillar_t[0] <= t <= pillar_t[-1]):
         return math.nan
-    return math.log(spot) + float(np.interp(t, pillar_t, np.multiply(carry, pillar_t)))
+    return math.log(spot) + float(accrued_carry(np.array(t), np.array(pillar_t), np.array(carry)))
 
 
 def slope_at_the_money(middle: float, wings: Sequence[float], t: float) -> float:

@@ -22,6 +22,9 @@ LEAST_SPREAD: Final = 3.0 / (24.0 * 365.0)
 """Three hours in years: pillars whose t differ by less, root mean square, tell a level and no carry. What a forward is
 uncertain by, a ten-thousandth of it, would be a carry of 30 % a year."""
 
+SHORTEST_CARRY: Final = 1.0 / 365.0
+"""A day in years: what expires sooner tells no carry, a basis point of its forward being 4 % a year and more."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RateCurve:
@@ -37,20 +40,20 @@ class RateCurve:
     spot: float
 
     def forward_at(self, t: ArrayLike) -> FloatArray:
-        """Return F(t): ln F linear in t between pillars and from the spot to the first, the carry flat after the last.
+        """Return spot * exp(b(t) t), the carry b as :func:`accrued_carry` has it.
 
-        The carry itself is not what is interpolated: that of an expiry in minutes is the error of its forward over next
-        to no time, some hundred per cent a year, and hours later it would be per cents of the forward. Raises
-        InvalidQuery for a negative or non-finite t.
+        Raises InvalidQuery for a negative or non-finite t.
         """
-        return np.asarray(self.spot * np.exp(_accrued(_tenor(t), self.t, self.rate)))
+        return np.asarray(self.spot * np.exp(accrued_carry(_tenor(t), self.t, self.rate)))
 
     def discount_factor(self, t: ArrayLike) -> FloatArray:
         """Return D(t): ln D linear in t between pillars and from 0 to the first, the zero rate flat after the last.
 
         Between pillars the forward rate is constant. Raises InvalidQuery for a negative or non-finite t.
         """
-        return np.asarray(np.exp(-_accrued(_tenor(t), self.t, self.discount_rate)))
+        at = _tenor(t)
+        inside = _straight(at, self.t, self.discount_rate)
+        return np.asarray(np.exp(-np.where(at > self.t[-1], self.discount_rate[-1] * at, inside)))
 
 
 def rate_curve(t: FloatArray, forward: FloatArray, forward_sd: FloatArray, discount_factor: FloatArray) -> RateCurve:
@@ -110,11 +113,20 @@ def pooled_rate(t: FloatArray, rate: FloatArray, rate_sd: FloatArray) -> tuple[F
     return (weight * np.where(known, rate, 0.0)).sum(axis=1) / total, 1.0 / np.sqrt(total)
 
 
-def _accrued(at: FloatArray, t: FloatArray, rate: FloatArray) -> FloatArray:
-    """Return rate * t at other tenors: linear from 0 to the first pillar and between two, later at the last rate."""
-    inside = np.interp(at, np.append(0.0, t), np.append(0.0, rate * t))
-    accrued: FloatArray = np.where(at > t[-1], rate[-1] * at, inside)
+def accrued_carry(at: FloatArray, t: FloatArray, rate: FloatArray) -> FloatArray:
+    """Return ln(F/spot) = b(t) t at tenors ``at``: b linear in t between pillars, flat outside.
+
+    Between the pillars before SHORTEST_CARRY, and from the last of them to the next, ln F is linear instead: over next
+    to no time the error of a forward is a carry of some hundred per cent a year, and hours later per cents of it.
+    """
+    first = t[min(int(np.searchsorted(t, SHORTEST_CARRY)), t.size - 1)]
+    accrued: FloatArray = np.where(at < first, _straight(at, t, rate), np.interp(at, t, rate) * at)
     return accrued
+
+
+def _straight(at: FloatArray, t: FloatArray, rate: FloatArray) -> FloatArray:
+    """Return rate * t at other tenors, linear in t from 0 to the first pillar and between two."""
+    return np.asarray(np.interp(at, np.append(0.0, t), np.append(0.0, rate * t)))
 
 
 def _tenor(t: ArrayLike) -> FloatArray:

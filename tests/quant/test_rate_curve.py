@@ -38,11 +38,12 @@ def test_pillars_come_back_whatever_they_are(forwards, discounts):
     assert bent.discount_factor(T[:n]) == pytest.approx(discount, rel=1e-10)
 
 
-def test_the_log_forward_is_straight_between_pillars_and_the_carry_flat_outside():
+def test_carry_is_linear_between_pillars_and_flat_outside():
     rate = np.array([0.01, 0.02, 0.05, 0.03])
     bent = rate_curve(T, 100.0 * np.exp(rate * T), np.full(4, 0.01), np.ones(4))
     middle = 0.5 * (T[1] + T[2])
-    assert bent.forward_at(middle) == pytest.approx(np.sqrt(np.prod(bent.forward_at(T[1:3]))), rel=1e-12)
+    expected = bent.spot * np.exp(0.5 * (bent.rate[1] + bent.rate[2]) * middle)
+    assert bent.forward_at(middle) == pytest.approx(expected, rel=1e-12)
     assert bent.forward_at(0.5 * T[0]) == pytest.approx(bent.spot * np.exp(0.5 * bent.rate[0] * T[0]), rel=1e-12)
     assert bent.forward_at(2.0) == pytest.approx(bent.spot * np.exp(2.0 * bent.rate[-1]), rel=1e-12)
 

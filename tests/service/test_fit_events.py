@@ -132,5 +132,5 @@ def test_the_inflation_figures_of_the_recorded_day_are_heard() -> None:
     documented = EVENT_EXAMPLE["values"]
     assert isinstance(documented, dict)
     example = next(event for _, event in events if event.kind == EVENT_EXAMPLE["kind"])
-    assert example.message.startswith("drift: ewma of the 1w level is ")
+    assert example.message.startswith("drift: ewma of the 1m level is ")
     assert example.values == {**documented, "statistic": pytest.approx(documented["statistic"], rel=0.15)}
