@@ -76,7 +76,7 @@ class GateRules:
     One within the spread around and its own new bar is never rejected. Of 553 recorded chains it rejects none."""
     large_jump: float = _rule(3.0, 1.0, 1e3, "half-widths of a move above which other expiries must confirm it")
     """Below, the mids of one expiry are believed alone: in 553 recorded chains five such moves were of 2 to 2.5."""
-    degraded_lone: float = _rule(2.5, 1.0, 1e3, "half-widths a lone expiry moves above which it is degraded")
+    degraded_lone: float = _rule(2.0, 1.0, 1e3, "half-widths a lone expiry moves above which it is degraded")
     rejected_lone: float = _rule(6.0, 1.0, 1e3, "half-widths a lone expiry moves above which it is rejected")
     """Beyond its neighbours in time, at any place of the smile. On two recorded days 2.4 and 2.9 but for the minutes of
     inflation figures, in a crash 1.6; where one side of one expiry was a quarter dearer 2 to 10. A move within its own

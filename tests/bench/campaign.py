@@ -45,9 +45,11 @@ BARS: Final = 1.25
 """Half-widths that a surface may move for bad prices and call itself ok: bars hold 95 % of the next mids, not all."""
 RULES: Final = GateRules()
 BELIEVED: Final = dict.fromkeys(
-    ("one_expiry_off", "stale_forwards", "frozen_expiry", "frozen_prices", "duplicated_expiry"), RULES.degraded_lone
+    ("one_expiry_off", "stale_forwards", "frozen_expiry", "frozen_prices", "duplicated_expiry"),
+    BARS * RULES.degraded_lone,
 )
-"""Half-widths up to which all mids of one expiry, agreeing with each other, are taken for a market of their own."""
+"""Half-widths up to which all mids of one expiry, agreeing with each other, are taken for a market of their own: the
+rule's for their median, so BARS of it where the surface moves most."""
 JUMPS: Final = frozenset({"jump", "crash_day"})
 """Harmless edits after which the market stands elsewhere."""
 PROGRESS: Final = 1000
