@@ -23,6 +23,7 @@ from app.quant.gate_rules import DEFAULT_RULES, GateRules
 from app.quant.innovations import Innovations
 from app.quant.lone_expiry import LoneMoves, lone_moves
 from app.quant.parity_check import contradicted_share, judged_expiries, outvoted_share, premiums_off
+from app.quant.repeats import Digests
 from app.quant.surface import VolSurface
 from app.quant.unconfirmed_jump import worst_jump
 from app.quant.vanished_expiry import vanished_expiries
@@ -35,11 +36,21 @@ FOREIGN_SHARE: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """Chains rejected in a row; the quotes used of the last published one, and a sample of what it listed."""
+    """Chains rejected in a row; the quotes used of the last published one, and a sample of what it listed.
+
+    ``told`` counts those in a row that were not the one before sent once more; ``refused`` are the digests of the last.
+    """
 
     rejected: int = 0
     quotes_used: int = 0
     listed: tuple[int, ...] = ()
+    told: int = 0
+    refused: Digests = ()
+
+    def with_refused(self, digests: Digests) -> "GateState":
+        """Return the state with a chain of these ``digests`` rejected as well."""
+        told = self.told + (digests != self.refused)
+        return replace(self, rejected=self.rejected + 1, told=told, refused=digests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +59,8 @@ class Evidence:
 
     Where another model ``took_over``, the step from the one before is not the market's. ``repeated`` is the share of
     the chain's quotes in expiries that repeat an earlier chain, ``unchanged_s`` how long no quote changed (repeats.py).
-    ``listed`` is the share of instruments listed before that the chain lists.
+    ``listed`` is the share of instruments listed before that the chain lists, ``told`` how many chains in a row, with
+    this one, said something new while none was published.
     """
 
     previous: VolSurface
@@ -59,6 +71,7 @@ class Evidence:
     repeated: float = 0.0
     unchanged_s: float = 0.0
     listed: float = 0.0
+    told: int = 1
 
 
 def widening_since(previous: VolSurface, as_of_ms: int) -> float:
@@ -158,7 +171,7 @@ def _against_previous(
     yield from judged_level(moves, fit.surface, previous, read.parity, evidence.listed, widening, rules)
     if fit.surface.as_of_ms - previous.as_of_ms > rules.comparable_s * 1e3:
         return
-    believed = state.rejected + 1 >= rules.believed_after
+    believed = evidence.told >= rules.believed_after
     share = float(evidence.flagged.mean()) if evidence.flagged.size else 0.0
     yield from above("unconfirmed: share of quotes", share, math.inf, rules.rejected_unconfirmed)
     if state.listed and evidence.listed < FOREIGN_SHARE:

@@ -86,7 +86,9 @@ class GateRules:
     confirming_quotes: int = _rule(3, 1, 100, "nearest mids whose median must have made a move")
     """One of them alone cannot confirm it."""
     confirming_expiries: float = _rule(0.5, 0.0, 1.0, "share of the other expiries that must confirm a large move")
-    believed_after: int = _rule(3, 1, 1000, "chains in a row after which a persistent change is believed")
+    believed_after: int = _rule(
+        3, 1, 1000, "chains in a row, none sent twice, after which a persistent change is believed"
+    )
     """A change that persists is the market's; its own mids must still agree with it."""
     judged_deviations: float = _rule(2.0, 0.0, 10.0, "deviations from the money within which moves are judged")
     """Places further out are judged by nobody: few quotes, wide bars."""

@@ -175,6 +175,7 @@ def _sighting(
         repeated=repeated_share(chain, digests, before.memory),
         unchanged_s=before.memory.unchanged_s(digests, chain.as_of_ms),
         listed=listed_share(instruments, before.gate.listed),
+        told=before.gate.with_refused(digests).told,
     )
     kept = confirmed_smiles(read.smiles, innovations, evidence.flagged, MODELS[model].min_quotes)
     decision = decide(
@@ -208,7 +209,7 @@ def _state_after(
     fit: SurfaceFit, before: MaintenanceState, seen: _Sighting, fitted: FittedAt | None
 ) -> MaintenanceState:
     if fit.status is SurfaceStatus.REJECTED:
-        return replace(before, gate=replace(before.gate, rejected=before.gate.rejected + 1))
+        return replace(before, gate=before.gate.with_refused(seen.digests))
     watch = calmed if seen.anew else monitored
     return MaintenanceState(
         conformal=seen.conformal,

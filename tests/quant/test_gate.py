@@ -15,6 +15,7 @@ from app.quant.innovations import innovations_of
 from app.quant.listed import instruments_of, sample_of
 from app.quant.maintenance import MaintainedFit, maintain_surface
 from app.quant.models import DEFAULT_MODEL
+from app.quant.repeats import digests_of
 from app.quant.screening import MAX_AGE_MS
 from app.quant.smile import read_smiles
 from app.quant.surface import VolSurface
@@ -134,8 +135,10 @@ def test_a_missing_expiry_is_believed_the_third_time() -> None:
 
 def test_a_rejected_chain_teaches_nothing() -> None:
     calm, chain = maintained_series("BTC")[AT], recorded_chains("BTC")[AT + 1]
-    rejected = maintain_surface(expiry_missing(chain), previous=calm.fit.surface, state=calm.state)
-    assert rejected.state == replace(calm.state, gate=replace(calm.state.gate, rejected=1))
+    partial = expiry_missing(chain)
+    rejected = maintain_surface(partial, previous=calm.fit.surface, state=calm.state)
+    gate = replace(calm.state.gate, rejected=1, told=1, refused=digests_of(partial))
+    assert rejected.state == replace(calm.state, gate=gate)
 
 
 def test_a_feed_that_stopped_has_no_smile() -> None:

@@ -99,14 +99,26 @@ def test_another_unit_is_not_believed_however_often_it_comes(underlying: str, sc
 
 def test_a_smaller_error_of_the_unit_is_known_by_its_strikes() -> None:
     """Dollars for euros: no level is too far, but what is listed is what nobody listed before. What persists is so."""
-    before, chain = maintained_series("ETH")[AT], spot_off(now("ETH"), 0.92, strikes=True)
+    before = maintained_series("ETH")[AT]
     state, statuses = before.state, []
-    for _ in range(3):
-        found = maintain_surface(chain, previous=before.fit.surface, state=state)
+    for chain in recorded_chains("ETH")[AT + 1 : AT + 4]:
+        wrong = spot_off(chain, 0.92, strikes=True)
+        found = maintain_surface(wrong, previous=before.fit.surface, state=state)
         state = found.state
         statuses.append(found.fit.status)
         assert "listed: share of the instruments of before is 0" in (found.fit.reason or "")
     assert statuses == [SurfaceStatus.REJECTED, SurfaceStatus.REJECTED, SurfaceStatus.DEGRADED]
+
+
+def test_the_same_chain_sent_again_confirms_nothing() -> None:
+    before, chain = maintained_series("ETH")[AT], spot_off(now("ETH"), 0.92, strikes=True)
+    state = before.state
+    for count in range(1, 6):
+        again = replace(chain, as_of_ms=chain.as_of_ms + 1000 * count, sequence=count)
+        found = maintain_surface(again, previous=before.fit.surface, state=state)
+        assert found.fit.status is SurfaceStatus.REJECTED
+        state = found.state
+        assert (state.gate.rejected, state.gate.told) == (count, 1)
 
 
 def test_another_underlying_of_the_same_grid_is_not_believed() -> None:
