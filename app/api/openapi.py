@@ -78,8 +78,8 @@ EVENT_EXAMPLE: Final = {
     "underlying": "BTC",
     "at": "2026-11-22T17:53:57.521Z",
     "version": "1795370037521825",
-    "message": "drift: ewma of the 1m level is 4.12, beyond 4.1",
-    "values": {"monitor": "ewma", "tenor": "1m", "series": "level", "statistic": 4.124206433571431, "limit": 4.1},
+    "message": "drift: ewma of the 1w level is 4.36, beyond 4.1",
+    "values": {"monitor": "ewma", "tenor": "1w", "series": "level", "statistic": 4.362300997582712, "limit": 4.1},
 }
 """What the recorded market said half an hour after the inflation figures of 2023-04-12."""
 

@@ -31,7 +31,7 @@ UNIT: Final = 1.2
 """Weight of a prior of strength 1 in units of the quotes': at the default strength a quiet market's jitter halves."""
 HUBER_PASSES: Final = 3
 HUBER_CUT: Final = 1.345
-SIGNIFICANCE: Final = 1.5
+SIGNIFICANCE: Final = 1.8
 """kappa: standard errors a shift must exceed to count at all."""
 COMMON_NOISE: Final = 0.02
 """Share of the variance of innovations that all quotes of a slice have in common, which averaging does not reduce."""
