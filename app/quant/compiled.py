@@ -53,9 +53,8 @@ def kernel(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]
     Without the entry for callers in C, which nobody uses here and which took an eighth of the time to compile. Without
     ``fastmath`` unless told: left open, a kernel takes that of the caller which happens to compile it first.
 
-    numba refuses ``cache=True`` outright where it finds no writable directory; the kernel is then compiled in
-    memory and its name listed in :func:`uncached_kernels`, so that a process can say so once in its log.
-    Extra ``options`` go to ``numba.njit``.
+    Where no folder is named, or the one named is not writable, the kernel is compiled in memory and its name listed in
+    :func:`uncached_kernels`, so that a process can say so once in its log. Extra ``options`` go to ``numba.njit``.
     """
 
     def compile_one(f: F) -> F:

@@ -19,7 +19,7 @@ from app.quant.arrays import FloatArray, IntArray
 from app.quant.compiled import inner_kernel, kernel
 from app.quant.models.packed_curve import SUPPORT, add_residual, knot_places, spline_pieces_by_cell, svi_variances
 from app.quant.models.previous_slices import PreviousSlices
-from app.quant.models.quote_loss import MID, OUTSIDE, UNBOUNDED_SCALE, WEIGHT, WIDTH, K
+from app.quant.models.quote_loss import MID, OUTSIDE, POINTS, UNBOUNDED_SCALE, WEIGHT, WIDTH, K
 from app.quant.models.surface_problem import SurfaceProblem
 from app.quant.models.svi_coordinates import SLICE_SIZE, from_raw
 
@@ -55,7 +55,7 @@ def innovations(
         spline_pieces_by_cell(previous.coefficients[i], count, cubics)
         add_residual(cubics, count, x[0], place, n, w)
     for j in range(n):
-        out[j] = mid[j] - 100.0 * math.sqrt(max(w[j], 0.0) / previous.t[i])
+        out[j] = mid[j] - POINTS * math.sqrt(max(w[j], 0.0) / previous.t[i])
 
 
 @inner_kernel
