@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -31,8 +32,12 @@ from tests.store.stored import HANGS_AFTER_S, OpenStore, assert_conserved, until
 UNDERLYINGS = 20
 WORKERS = 2
 LASTS_S = 60.0 if FULL else 10.0
-STEPS = 2_000
-"""Chains of an underlying, more than come up: from one to the next the recorded market moves on every now and then."""
+PAUSE_S = 0.004
+"""Between two chains that are sent."""
+STEPS_A_ROUND = 4
+"""By how many steps of its market an underlying has gone on when all had one chain."""
+STEPS = math.ceil(1.25 * LASTS_S / PAUSE_S / UNDERLYINGS * STEPS_A_ROUND)
+"""Chains of an underlying, more than are ever sent: from one to the next the recorded market moves on now and then."""
 ZOMBIE_S = 2.2
 """How long a worker is stopped: more than two leases."""
 PUBLISHED = ("ok", "degraded", "fallback", "moved")
@@ -75,12 +80,12 @@ class Witness(threading.Thread):
                 return
             number = self._random.randrange(UNDERLYINGS)
             late = self._random.choice([0] * 19 + [1, 5])
-            chain = recorded_chain(number, max(step // UNDERLYINGS * 4 - late, 0), STEPS)
+            chain = recorded_chain(number, max(step // UNDERLYINGS * STEPS_A_ROUND - late, 0), STEPS)
             try:
                 self.outcomes[await intake.submit(name_of(number), *chain)] += 1
             except StoreUnavailable:
                 self.outcomes["refused"] += 1
-            await asyncio.sleep(0.004)
+            await asyncio.sleep(PAUSE_S)
 
     async def _listen(self, updates: RedisUpdateFeed) -> None:
         while not self.over.is_set():
